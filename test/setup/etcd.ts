@@ -1,14 +1,6 @@
-import type {} from 'vitest';
 import type { TestProject } from 'vitest/node';
 import { HOW_TO_PROVIDE_ETCD } from '../support/etcd-binary.js';
 import { EtcdServer } from '../support/etcd-server.js';
-
-declare module 'vitest' {
-  export interface ProvidedContext {
-    /** `host:port` of a real etcd, shared by the run: every test uses a namespace of its own. */
-    etcdEndpoint: string;
-  }
-}
 
 /** One real etcd per project; ETCD_ENDPOINTS overrides it. Without a real etcd the run fails: it is never skipped. */
 export default async function setup(project: TestProject): Promise<(() => Promise<void>) | void> {

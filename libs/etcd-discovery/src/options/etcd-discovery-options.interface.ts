@@ -16,6 +16,11 @@ export interface EtcdDiscoveryOptions {
   registration?: Registration | Registration[];
   shutdown?: ShutdownOptions;
   discovery?: DiscoveryOptions;
+  /**
+   * The application's gRPC health implementation, told NOT_SERVING before the application leaves etcd;
+   * `HealthImplementation` of `grpc-health-check` fits.
+   */
+  health?: { setStatus(service: string, status: 'NOT_SERVING'): void };
   /** Defaults for the clients of every service. */
   client?: ClientDefaults;
   /** Defaults for the clients of one service; they win over `client`. */

@@ -9,6 +9,8 @@ export interface ResolvedEtcdDiscoveryOptions {
   readonly registrations: readonly ResolvedRegistration[];
   readonly shutdown: { readonly propagationWaitMs: number; readonly drainTimeoutMs: number };
   readonly discovery: ResolvedDiscoveryOptions;
+  /** Told NOT_SERVING before the application leaves etcd. */
+  readonly health?: { setStatus(service: string, status: 'NOT_SERVING'): void };
   readonly client: ResolvedClientDefaults;
   readonly services: Readonly<Record<string, Partial<ResolvedClientDefaults>>>;
 }

@@ -1,0 +1,158 @@
+import type { EtcdClient } from '../etcd/etcd-client.js';
+import { chooseAdvertisedAddress } from '../instance/advertised-address.js';
+import { formatHostPort } from '../instance/host-port.js';
+import type { InstanceEndpoint } from '../instance/service-instance.js';
+import type { ResolvedRegistration } from '../options/resolved-options.js';
+import type { Registrar } from '../registry/registrar.js';
+import type { RegistrationState } from '../registry/registration-state.js';
+import type { Log } from '../utils/log.js';
+import { describeServers, matchServer } from './server-match.js';
+import type { TrackedServer } from './tracked-server.js';
+
+/** One service of this process: the registrations of one name and id, which share one key. */
+interface PlannedService {
+  readonly service: string;
+  readonly id: string;
+  readonly idGiven: boolean;
+  readonly parts: PlannedEndpoint[];
+  registered?: { done: Promise<void> };
+}
+
+interface PlannedEndpoint {
+  readonly registration: ResolvedRegistration;
+  readonly since: Date;
+  server?: TrackedServer;
+  endpoint?: InstanceEndpoint;
+}
+
+/**
+ * Ties the registrations of the options, and those made at run time, to the servers of the application: each is handed
+ * to the registrar as soon as its server is bound, with the address that was really bound.
+ */
+export class RegistrationPlan {
+  private readonly services: PlannedService[] = [];
+
+  constructor(
+    private readonly deps: {
+      readonly etcd: EtcdClient;
+      readonly etcdEndpoints: readonly string[];
+      readonly registrar: Registrar;
+      readonly failFast: boolean;
+      readonly newId: () => string;
+      readonly env: NodeJS.ProcessEnv;
+      readonly log: Log;
+    },
+  ) {}
+
+  /** Adds a registration; two of one service without ids of their own, or with the same id, become one key. */
+  add(registration: ResolvedRegistration): { id: string } {
+    const part: PlannedEndpoint = { registration, since: new Date() };
+    const sibling = this.services.find(
+      ({ service, id, idGiven, parts }) =>
+        service === registration.name &&
+        (registration.id === undefined ? !idGiven : registration.id === id) &&
+        parts.every((other) => other.registration.transport !== registration.transport),
+    );
+    if (sibling) {
+      sibling.parts.push(part);
+      return { id: sibling.id };
+    }
+    const id = registration.id ?? this.deps.newId();
+    this.services.push({ service: registration.name, id, idGiven: registration.id !== undefined, parts: [part] });
+    return { id };
+  }
+
+  /** Forgets a registration that is still waiting for its server. */
+  remove(id?: string): void {
+    for (const service of this.services.filter((candidate) => id === undefined || candidate.id === id)) {
+      this.services.splice(this.services.indexOf(service), 1);
+    }
+  }
+
+  /** Registrations whose server is not bound yet, as states. */
+  get waiting(): RegistrationState[] {
+    return this.services
+      .filter(({ registered }) => !registered)
+      .map(({ service, id, parts }) => ({
+        id,
+        service,
+        state: 'waiting',
+        reason: `waiting for a ${parts.map(({ registration }) => registration.transport).join(' and a ')} server to be bound`,
+        since: parts[0]?.since ?? new Date(),
+      }));
+  }
+
+  /**
+   * Registers whatever has a bound server now and resolves when those keys are in etcd. Idempotent.
+   *
+   * @throws RegistrationConflictError with `failFast`, when another process holds an id.
+   */
+  async registerBound(servers: readonly TrackedServer[]): Promise<void> {
+    await Promise.all(this.services.map((service) => this.registerService(service, servers)));
+  }
+
+  /** Error lines about registrations that no server fits, for the log. */
+  unmatched(servers: readonly TrackedServer[]): string[] {
+    return this.services
+      .flatMap(({ parts }) => parts)
+      .filter(({ server }) => !server)
+      .map(
+        ({ registration: { name, transport, addr } }) =>
+          `registration "${name}" has no server: it needs a ${transport} server${addr ? ` on ${addr}` : ''}, but ${describeServers(servers)}. ` +
+          `It stays unregistered until such a server listens; check registration.transport and registration.addr.`,
+      );
+  }
+
+  private async registerService(planned: PlannedService, servers: readonly TrackedServer[]): Promise<void> {
+    const before = planned.parts.filter(({ endpoint }) => endpoint).length;
+    for (const part of planned.parts) {
+      if (part.server) continue;
+      const match = matchServer(part.registration, servers);
+      if (!match?.server.served) continue;
+      part.server = match.server;
+      if (match.warning) this.deps.log.warn(match.warning);
+      part.endpoint = await this.endpointOf(part.registration, match.server.served);
+    }
+    const endpoints = planned.parts.flatMap(({ endpoint }) => (endpoint ? [endpoint] : []));
+    if (endpoints.length === 0 || !this.services.includes(planned)) return;
+    if (!planned.registered) {
+      const [{ registration }] = planned.parts as [PlannedEndpoint, ...PlannedEndpoint[]];
+      planned.registered = this.deps.registrar.register({
+        record: {
+          service: planned.service,
+          id: planned.id,
+          endpoints,
+          version: registration.version,
+          zone: registration.zone,
+          weight: registration.weight,
+          metadata: { ...registration.metadata },
+        },
+        ttlMs: Math.min(...planned.parts.map((part) => part.registration.ttlMs)),
+        failFast: this.deps.failFast,
+        idGiven: planned.idGiven,
+      });
+    } else if (endpoints.length > before) {
+      await this.deps.registrar.update(planned.id, { endpoints });
+    }
+    await planned.registered.done;
+  }
+
+  private async endpointOf(
+    registration: ResolvedRegistration,
+    served: NonNullable<TrackedServer['served']>,
+  ): Promise<InstanceEndpoint> {
+    const { etcd, etcdEndpoints, env, log } = this.deps;
+    const decided = registration.advertise !== undefined || env.POD_IP !== undefined;
+    const chosen = chooseAdvertisedAddress({
+      bound: served,
+      advertise: registration.advertise,
+      env,
+      etcdEndpoints,
+      etcdLocalAddress: decided ? undefined : await etcd.localAddress().catch(() => undefined),
+    });
+    const address = formatHostPort(chosen.host, chosen.port);
+    log.log(`${registration.name}: advertising ${registration.transport} ${address} (${chosen.reason})`);
+    if (chosen.warning) log.warn(`${registration.name}: ${chosen.warning}`);
+    return { protocol: registration.transport, host: chosen.host, port: chosen.port, secure: served.secure };
+  }
+}
