@@ -1,0 +1,47 @@
+import { Etcd3 } from 'etcd3';
+
+export interface RawKey {
+  readonly key: string;
+  readonly value: Record<string, unknown>;
+  readonly lease: string;
+}
+
+/** etcd as another program sees it, without the library under test. */
+export class RawEtcd {
+  private readonly client: Etcd3;
+
+  constructor(endpoint: string) {
+    this.client = new Etcd3({ hosts: [`http://${endpoint}`] });
+  }
+
+  async keys(prefix: string): Promise<RawKey[]> {
+    const { kvs } = await this.client.getAll().prefix(prefix).exec();
+    return kvs.map((kv) => ({
+      key: kv.key.toString(),
+      value: JSON.parse(kv.value.toString()) as Record<string, unknown>,
+      lease: kv.lease,
+    }));
+  }
+
+  async grantedTtl(lease: string): Promise<number> {
+    const { grantedTTL } = await this.client.leaseClient.leaseTimeToLive({ ID: lease, keys: false });
+    return Number(grantedTTL);
+  }
+
+  async leases(): Promise<string[]> {
+    const { leases } = await this.client.leaseClient.leaseLeases();
+    return leases.map(({ ID }) => ID);
+  }
+
+  async delete(key: string): Promise<void> {
+    await this.client.delete().key(key);
+  }
+
+  async put(key: string, value: string): Promise<void> {
+    await this.client.put(key).value(value);
+  }
+
+  close(): void {
+    this.client.close();
+  }
+}
