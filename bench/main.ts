@@ -1,0 +1,29 @@
+/** `npm run bench -- <name> [--rounds N] [--json FILE]`: each benchmark compares two things in one run. */
+import { parseArgs } from 'node:util';
+import { startBenchmark } from './start.bench.js';
+import { type Benchmark, report } from './support/benchmark.js';
+
+const benchmarks: readonly Benchmark[] = [startBenchmark];
+
+const usage = () =>
+  [
+    'npm run bench -- <name> [--rounds N] [--json FILE]',
+    ...benchmarks.map(({ name, summary }) => `  ${name.padEnd(10)} ${summary}`),
+  ].join('\n');
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { json: { type: 'string' }, rounds: { type: 'string' }, help: { type: 'boolean' } },
+});
+const chosen = benchmarks.find(({ name }) => name === positionals[0]);
+const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
+if (values.help) console.log(usage());
+else if (!chosen || (rounds !== undefined && !(Number.isInteger(rounds) && rounds > 0))) {
+  console.error(
+    chosen
+      ? `--rounds ${values.rounds}: expected a positive integer`
+      : `no benchmark ${JSON.stringify(positionals[0] ?? '')}`,
+  );
+  console.error(usage());
+  process.exitCode = 2;
+} else await report(await chosen.run({ rounds }), values.json);
