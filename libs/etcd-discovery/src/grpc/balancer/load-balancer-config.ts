@@ -1,0 +1,25 @@
+import type { experimental } from '@grpc/grpc-js';
+import type { PolicyConfig } from '../../balancing/picker.interface.js';
+import { LB_POLICY_NAME } from '../resolver/discovery-endpoint.js';
+
+/** The policy's entry in a service config: `{ "etcd_discovery": { "policy": "round_robin", … } }`. */
+export class LoadBalancerConfig implements experimental.TypedLoadBalancingConfig {
+  constructor(readonly policy: PolicyConfig) {}
+
+  getLoadBalancerName(): string {
+    return LB_POLICY_NAME;
+  }
+
+  toJsonObject(): object {
+    return { [LB_POLICY_NAME]: this.policy };
+  }
+
+  /**
+   * Takes a policy nobody has defined as well: refusing it here would make grpc-js fall back to `round_robin` without a
+   * word, while the balancer can say what is wrong with every call.
+   */
+  static createFromJson(json: Partial<PolicyConfig>): LoadBalancerConfig {
+    const { policy = 'least_request' } = json;
+    return new LoadBalancerConfig({ ...json, policy });
+  }
+}
