@@ -1,0 +1,292 @@
+import { RegistrationConflictError, type EtcdDiscoveryError } from '../etcd-discovery.errors.js';
+import type { EtcdClient } from '../etcd/etcd-client.js';
+import { encodeInstance, type InstanceRecord } from '../instance/instance-record.js';
+import { sleep } from '../utils/abort.js';
+import { Backoff } from '../utils/backoff.js';
+import type { Clock, Random } from '../utils/clock.js';
+import type { Log } from '../utils/log.js';
+import { holderAddress } from './key-holder.js';
+import { KeyWriter, type PutOutcome } from './key-writer.js';
+import { leaseHex, type Lease } from './lease.js';
+import type { LeaseSession } from './lease-session.js';
+import type { LeftoverKeys } from './leftover-keys.js';
+import { messageOf } from './message-of.js';
+import { OwnKeyWatch, type KeySighting } from './own-key.watch.js';
+import type { RegistrationPatch, RegistrationSpec, RegistrationState } from './registration-state.js';
+import { judge, type Standing } from './standing.js';
+import { StatusBoard } from './status-board.js';
+import { Wakeup } from './wakeup.js';
+
+/** Leaving takes at most this long, whatever etcd does, ms … */
+const LEAVE_MS = 4_000;
+/** … of which a put that was in flight gets so much. */
+const LEAVE_GRACE_MS = 1_000;
+/** A key lost again within this time of coming back is not put back in a hot loop. */
+const STABLE_MS = 1_000;
+/** How often a key held by somebody else is looked at, ms ±50 %. */
+const HELD_POLL_MS = 3_000;
+
+/** What the state machine carries from state to state; each is served by one method. */
+type Phase =
+  | { readonly kind: 'waiting' }
+  | { readonly kind: 'registering' }
+  | { readonly kind: 'registered'; readonly standing: Standing }
+  | { readonly kind: 'lost'; readonly reason: string }
+  | { readonly kind: 'draining'; readonly reason?: string }
+  | { readonly kind: 'stopped'; readonly reason?: string };
+
+export interface RegistrationDeps {
+  readonly etcd: EtcdClient;
+  readonly session: LeaseSession;
+  readonly leftovers: LeftoverKeys;
+  readonly key: string;
+  readonly spec: RegistrationSpec;
+  /** Nothing is written before this resolves: an earlier registration of the same key is still leaving. */
+  readonly predecessor?: Promise<void>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** `state` is another object than before. */
+  changed(): void;
+}
+
+/**
+ * One key in etcd, kept true: written once there is a lease, put again whenever it is gone, rewritten when the record
+ * or the lease changes, and taken out on `leave()`. One loop does all of it, so that no two attempts ever run side by
+ * side; everything that happens only wakes it up to look again.
+ */
+export class Registration {
+  /** See `RegistrationTicket.done`. */
+  readonly done: Promise<void>;
+  /** Resolves when `stopped` is reached. Never rejects. */
+  readonly stopped: Promise<void>;
+  private readonly name: string;
+  private readonly status: StatusBoard;
+  private readonly wakeup: Wakeup;
+  private readonly watch: OwnKeyWatch;
+  private readonly writer: KeyWriter;
+  private readonly relapse: Backoff;
+  private readonly leaving = new AbortController();
+  private readonly abandon = new AbortController();
+  private record: InstanceRecord;
+  private resolveDone!: () => void;
+  private rejectDone!: (error: Error) => void;
+  private cancelAbandon?: () => void;
+  private leaveBy = Infinity;
+  private sighting?: KeySighting;
+  private warnedHolder?: string;
+  private registeredAt = -Infinity;
+  private updates: (() => void)[] = [];
+
+  constructor(private readonly deps: RegistrationDeps) {
+    const { clock, random, spec } = deps;
+    const { service, id } = spec.record;
+    this.name = `${service}/${id}`;
+    this.record = { ...spec.record, registeredAt: new Date() };
+    // Here, in the caller's face, if the record cannot be written at all.
+    encodeInstance(this.record, 'up');
+    this.status = new StatusBoard({ service, id }, () => deps.changed());
+    this.done = new Promise((resolve, reject) => {
+      this.resolveDone = resolve;
+      this.rejectDone = reject;
+    });
+    // Whoever does not wait for it must not be crashed by it.
+    this.done.catch(() => {});
+    this.wakeup = new Wakeup(clock);
+    this.relapse = new Backoff({ initialMs: 100, maxMs: 1_000 }, random);
+    this.writer = new KeyWriter({
+      ...deps,
+      name: this.name,
+      leaving: this.leaving.signal,
+      abandon: this.abandon.signal,
+      attempted: (trouble) => {
+        this.status.explain(trouble);
+        this.settleUpdates();
+      },
+    });
+    this.watch = new OwnKeyWatch({
+      ...deps,
+      epoch: () => this.writer.epoch,
+      seen: (sighting) => {
+        this.sighting = sighting;
+        this.wakeup.signal();
+      },
+    });
+    this.stopped = this.run();
+  }
+
+  get state(): RegistrationState {
+    return this.status.current;
+  }
+
+  get isLeaving(): boolean {
+    return this.leaving.signal.aborted;
+  }
+
+  /**
+   * Changes the record. Resolves when the new value is in etcd, or at once while the registration is not there (it then
+   * goes out with the next put), or when the first attempt fails (then it is tried on).
+   */
+  update(patch: RegistrationPatch): Promise<void> {
+    const given = Object.fromEntries(Object.entries(patch).filter(([, value]) => value !== undefined));
+    const next: InstanceRecord = { ...this.record, ...(given as RegistrationPatch) };
+    encodeInstance(next, 'up');
+    this.record = next;
+    if (this.status.current.state !== 'registered' || this.isLeaving) return Promise.resolve();
+    const written = new Promise<void>((resolve) => this.updates.push(resolve));
+    this.wakeup.signal();
+    return written;
+  }
+
+  /** Leaves etcd, within 4 s whatever happens. `why` rejects `done` if that is still open. Idempotent. */
+  leave(why: EtcdDiscoveryError): Promise<void> {
+    if (!this.isLeaving) {
+      this.leaveBy = this.deps.clock.now() + LEAVE_MS;
+      this.cancelAbandon = this.deps.clock.after(LEAVE_GRACE_MS, () => this.abandon.abort());
+      this.rejectDone(why);
+      this.leaving.abort();
+      this.wakeup.signal();
+    }
+    return this.stopped;
+  }
+
+  private async run(): Promise<void> {
+    const unsubscribe = this.deps.session.onEvent(() => this.wakeup.signal());
+    // Later, so that the registrar knows this registration before its first change.
+    await Promise.resolve();
+    if (this.deps.predecessor) this.status.explain('an earlier registration of this id is still leaving');
+    await this.deps.predecessor;
+    await this.deps.leftovers.forget(this.deps.key);
+    let phase: Phase = { kind: 'waiting' };
+    while (phase.kind !== 'stopped') {
+      try {
+        phase = await this.step(phase);
+        this.enter(phase);
+      } catch (error) {
+        // A defect of ours must cost neither the process nor the registration.
+        this.deps.log.error(`${this.name}: ${messageOf(error)}; trying on.`);
+        await sleep(this.deps.clock, STABLE_MS, this.leaving.signal);
+      }
+    }
+    unsubscribe();
+    this.cancelAbandon?.();
+    this.settleUpdates();
+  }
+
+  private step(phase: Exclude<Phase, { kind: 'stopped' }>): Promise<Phase> {
+    if (phase.kind === 'waiting') return this.waiting();
+    if (phase.kind === 'registering') return this.claim({ takeOver: true });
+    if (phase.kind === 'registered') return this.registered(phase.standing);
+    if (phase.kind === 'lost') return this.lost();
+    return this.draining(phase satisfies Phase & { kind: 'draining' });
+  }
+
+  private async waiting(): Promise<Phase> {
+    while (!this.isLeaving) {
+      if (this.deps.session.lease) return { kind: 'registering' };
+      this.status.explain(this.deps.session.trouble);
+      await this.wakeup.wait();
+    }
+    return { kind: 'draining' };
+  }
+
+  /** Serves `registering` and `lost`: until the key stands, or we leave. */
+  private async claim({ takeOver }: { takeOver: boolean }): Promise<Phase> {
+    const { session, spec, random } = this.deps;
+    while (!this.isLeaving) {
+      const lease = session.lease;
+      if (!lease) {
+        this.status.explain(session.trouble ?? this.status.current.reason);
+        await this.wakeup.wait();
+        continue;
+      }
+      const outcome = await this.writer.put(this.value(), lease, 0, takeOver);
+      if (outcome.type === 'written') return this.wrote(outcome, lease);
+      if (outcome.type === 'failed') continue;
+      if (takeOver && spec.failFast) return this.conflict(outcome.reason);
+      this.status.explain(outcome.reason);
+      if (this.warnedHolder !== outcome.reason) {
+        this.warnedHolder = outcome.reason;
+        this.deps.log.warn(`${this.name}: ${outcome.reason}; waiting until that lease ends.`);
+      }
+      // The watch tells when the key goes; the poll is for a watch that cannot be had.
+      this.watch.follow(outcome.revision);
+      await this.wakeup.wait(HELD_POLL_MS * (0.5 + random()));
+    }
+    return { kind: 'draining' };
+  }
+
+  private conflict(held: string): Phase {
+    const error = new RegistrationConflictError(
+      `${this.name} is ${held}. Stop that process, or give this one another id, or none.`,
+    );
+    void this.leave(error);
+    return { kind: 'draining', reason: error.message };
+  }
+
+  private wrote({ standing, replaced }: PutOutcome & { type: 'written' }, lease: Lease): Phase {
+    const { clock, log, session } = this.deps;
+    this.watch.follow(standing.revision);
+    this.registeredAt = clock.now();
+    this.warnedHolder = undefined;
+    const address = holderAddress(this.record, { value: Buffer.from(standing.value) });
+    const from = replaced && !session.owns(replaced.lease) ? `, taken over from lease ${leaseHex(replaced.lease)}` : '';
+    const back = this.status.current.state === 'lost' ? 'back' : 'registered';
+    log.log(`${this.name}: ${back} at ${address} (lease ${leaseHex(lease.id)}, TTL ${lease.ttlSeconds} s${from}).`);
+    this.resolveDone();
+    return { kind: 'registered', standing };
+  }
+
+  private async registered(initial: Standing): Promise<Phase> {
+    const { session } = this.deps;
+    let standing = initial;
+    while (!this.isLeaving) {
+      const { sighting } = this;
+      this.sighting = undefined;
+      if (sighting) {
+        const seen = judge(standing, sighting, this.writer.epoch, (lease) => session.owns(lease));
+        if (typeof seen === 'string') return { kind: 'lost', reason: seen };
+        standing = seen;
+      }
+      const lease = session.lease;
+      if (!lease && !session.isSuperseded(standing.lease)) return { kind: 'lost', reason: session.lossReason };
+      if (!lease || (lease.id === standing.lease && this.value() === standing.value)) {
+        this.settleUpdates();
+        await this.wakeup.wait();
+        continue;
+      }
+      const outcome = await this.writer.put(this.value(), lease, standing.modRevision, false);
+      if (outcome.type === 'held') return { kind: 'lost', reason: outcome.reason };
+      if (outcome.type === 'written') standing = outcome.standing;
+    }
+    return { kind: 'draining' };
+  }
+
+  private async lost(): Promise<Phase> {
+    const { clock } = this.deps;
+    if (clock.now() - this.registeredAt >= STABLE_MS) this.relapse.reset();
+    else await sleep(clock, this.relapse.nextDelayMs(), this.leaving.signal);
+    return this.claim({ takeOver: false });
+  }
+
+  private async draining({ reason }: Phase & { kind: 'draining' }): Promise<Phase> {
+    this.watch.close();
+    const untold = await this.writer.release(encodeInstance(this.record, 'draining'), this.leaveBy);
+    const why = reason ?? untold;
+    return { kind: 'stopped', ...(why !== undefined && { reason: why }) };
+  }
+
+  private value(): string {
+    return encodeInstance(this.record, 'up');
+  }
+
+  private enter(phase: Phase): void {
+    const reason = 'reason' in phase ? phase.reason : undefined;
+    if (phase.kind === 'lost') this.deps.log.warn(`${this.name}: lost: ${reason}. Putting it back.`);
+    this.status.enter(phase.kind, reason);
+  }
+
+  private settleUpdates(): void {
+    for (const settle of this.updates.splice(0)) settle();
+  }
+}

@@ -1,0 +1,27 @@
+import { isEtcdFailure } from '../etcd/etcd-status.js';
+import { Backoff } from '../utils/backoff.js';
+import type { Random } from '../utils/clock.js';
+
+/**
+ * How long to wait before a failed request is made again: up to 1 s when etcd was not reached (the connectivity gate
+ * does the rest of the waiting), up to 5 s when a healthy etcd refused it (backend full, no permission), because asking
+ * again will hardly help.
+ */
+export class RetryDelay {
+  private readonly unreached: Backoff;
+  private readonly refused: Backoff;
+
+  constructor(random: Random) {
+    this.unreached = new Backoff({ initialMs: 100, maxMs: 1_000 }, random);
+    this.refused = new Backoff({ initialMs: 500, maxMs: 5_000 }, random);
+  }
+
+  nextDelayMs(error: unknown): number {
+    return (isEtcdFailure(error, 'unreachable', 'cancelled') ? this.unreached : this.refused).nextDelayMs();
+  }
+
+  reset(): void {
+    this.unreached.reset();
+    this.refused.reset();
+  }
+}
