@@ -44,7 +44,10 @@ export interface WatchHealth {
 /** A share in the one watch of a service. Whoever acquires it releases it. */
 export interface ServiceSubscription {
   readonly service: string;
-  /** Undefined until the first list is complete. */
+  /**
+   * Undefined until the first list is complete, or, for a service that has static addresses too, until the first list
+   * has failed: then they alone are the snapshot, of revision 0, until etcd answers.
+   */
   readonly snapshot: ServiceSnapshot | undefined;
   readonly health: WatchHealth;
   /**
@@ -52,7 +55,15 @@ export interface ServiceSubscription {
    * is there already. A listener that throws is logged and hurts nobody else.
    */
   onChange(listener: (change: SnapshotChange) => void): () => void;
-  /** Resolves with the first snapshot; rejects when `signal` aborts, and with CLOSED when the catalog closes. */
+  /**
+   * Calls `listener` whenever `health` changes: with it a waiting caller fails as soon as etcd refuses, instead of at
+   * the end of its time. Same rules as `onChange`.
+   */
+  onHealth(listener: (health: WatchHealth) => void): () => void;
+  /**
+   * Resolves with the first snapshot; rejects when `signal` aborts, with CLOSED when the catalog closes, and with
+   * ABORTED when the share is released.
+   */
   ready(signal?: AbortSignal): Promise<ServiceSnapshot>;
   /** Gives the share back; the watch ends with its last share. Idempotent. */
   release(): void;
@@ -60,7 +71,12 @@ export interface ServiceSubscription {
 
 /** A share in the watch of the whole namespace. */
 export interface NamespaceSubscription {
+  /** Resolves with the first list; rejects as `ServiceSubscription.ready` does. */
   ready(signal?: AbortSignal): Promise<void>;
+  readonly health: WatchHealth;
+  /** Calls `listener` whenever `health` changes. */
+  onHealth(listener: (health: WatchHealth) => void): () => void;
+  /** Every service that has an instance at this moment, by name; empty until the first list is complete. */
   readonly snapshots: ReadonlyMap<string, ServiceSnapshot>;
   release(): void;
 }

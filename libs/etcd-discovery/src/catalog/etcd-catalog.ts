@@ -1,0 +1,213 @@
+import type { EtcdClient } from '../etcd/etcd-client.js';
+import { assertValidName } from '../instance/names.js';
+import type { ServiceInstance } from '../instance/service-instance.js';
+import { staticInstances } from '../instance/static-instance.js';
+import type { ResolvedDiscoveryOptions } from '../options/resolved-options.js';
+import { systemClock, type Clock, type Random } from '../utils/clock.js';
+import type { Log } from '../utils/log.js';
+import { KeyReader, type AcceptInstance } from './key-reader.js';
+import { Listeners } from './listeners.js';
+import { NamespaceWatch } from './namespace-watch.js';
+import { NamespaceShare } from './namespace-share.js';
+import type {
+  NamespaceSubscription,
+  ServiceCatalog,
+  ServiceSnapshot,
+  ServiceSubscription,
+  WatchHealth,
+} from './service-catalog.js';
+import type { KeyChange, KnownKey } from './service-state.js';
+import { ServiceWatch, type ServiceWatchDeps } from './service-watch.js';
+import { SkippedValues } from './skipped-values.js';
+import { closedError, Subscription } from './subscription.js';
+
+export interface EtcdCatalogDeps {
+  readonly etcd: EtcdClient;
+  /** Starts with a slash and does not end with one. */
+  readonly namespace: string;
+  readonly options: ResolvedDiscoveryOptions;
+  readonly clock?: Clock;
+  readonly random?: Random;
+  readonly log: Log;
+  /** Refuses instances read from etcd; static ones are not asked about. */
+  readonly accept?: AcceptInstance;
+}
+
+interface Entry {
+  readonly watch: ServiceWatch;
+  readonly shares: Set<Subscription>;
+}
+
+/**
+ * The read path over etcd. One watch per service and process, whatever the number of users, which ends with its last
+ * user; while the namespace is watched, that watch serves all services, and those acquired before pass over to it.
+ */
+export class EtcdCatalog implements ServiceCatalog {
+  private readonly deps: ServiceWatchDeps;
+  private readonly fixed: ReadonlyMap<string, readonly ServiceInstance[]>;
+  private readonly entries = new Map<string, Entry>();
+  private readonly closing: Listeners<[]>;
+  private namespaceWatch: NamespaceWatch | undefined;
+  private readonly namespaceShares = new Set<NamespaceShare>();
+  private closed = false;
+
+  constructor({ etcd, namespace, options, clock = systemClock, random = Math.random, log, accept }: EtcdCatalogDeps) {
+    const { plainKeys } = options;
+    this.deps = {
+      etcd,
+      clock,
+      random,
+      log,
+      namespace,
+      plainKeys,
+      reader: new KeyReader(namespace, { plainKeys, accept }),
+      skipped: new SkippedValues(clock, log),
+    };
+    this.fixed = new Map(
+      Object.entries(options.static).map(([service, addresses]) => [service, staticInstances(service, addresses)]),
+    );
+    this.closing = new Listeners(log, 'the catalog');
+  }
+
+  /** Values found in etcd that could not be read, since the start. */
+  get skippedValues(): number {
+    return this.deps.skipped.total;
+  }
+
+  acquire(service: string): ServiceSubscription {
+    if (this.closed) throw closedError();
+    assertValidName('service name', service);
+    const entry = this.entries.get(service) ?? this.open(service);
+    const share = new Subscription(entry.watch, () => {
+      entry.shares.delete(share);
+      this.dropIfUnused(entry);
+    });
+    entry.shares.add(share);
+    return share;
+  }
+
+  acquireNamespace(): NamespaceSubscription {
+    if (this.closed) throw closedError();
+    this.namespaceWatch ??= this.openNamespace();
+    const share = new NamespaceShare(
+      this.namespaceWatch,
+      () => this.snapshots(),
+      () => {
+        this.namespaceShares.delete(share);
+        if (this.namespaceShares.size === 0) this.closeNamespace();
+      },
+    );
+    this.namespaceShares.add(share);
+    return share;
+  }
+
+  peek(service: string): ServiceSnapshot | undefined {
+    return this.entries.get(service)?.watch.snapshot;
+  }
+
+  onClose(listener: () => void): () => void {
+    return this.closing.add(listener);
+  }
+
+  close(): Promise<void> {
+    if (this.closed) return Promise.resolve();
+    this.closed = true;
+    const error = closedError();
+    this.namespaceWatch?.stop();
+    for (const { watch } of this.entries.values()) watch.stopFeedingItself();
+    for (const share of this.namespaceShares) share.end(error);
+    for (const { shares } of this.entries.values()) for (const share of shares) share.end(error);
+    for (const { watch } of this.entries.values()) watch.close();
+    this.entries.clear();
+    this.deps.skipped.close();
+    this.closing.call();
+    this.closing.clear();
+    return Promise.resolve();
+  }
+
+  private open(service: string): Entry {
+    const entry = this.addEntry(service);
+    const { watch } = entry;
+    const listedRevision = this.namespaceWatch?.listedRevision;
+    if (this.namespaceWatch && listedRevision !== undefined) {
+      // The namespace is watched and no key of the service has been seen: that is the list.
+      watch.listed([], listedRevision);
+      watch.healthChanged(this.namespaceWatch.health);
+    } else {
+      watch.feedItself();
+    }
+    return entry;
+  }
+
+  private addEntry(service: string): Entry {
+    const watch = new ServiceWatch(this.deps, service, this.fixed.get(service) ?? []);
+    const entry: Entry = { watch, shares: new Set() };
+    this.entries.set(service, entry);
+    return entry;
+  }
+
+  private dropIfUnused({ watch, shares }: Entry): void {
+    if (shares.size > 0) return;
+    // A watch of the namespace keeps every service that has something to show, with or without users.
+    if (!watch.feedsItself && this.namespaceWatch && isOfInterest(watch)) return;
+    this.entries.delete(watch.service);
+    watch.close();
+  }
+
+  private openNamespace(): NamespaceWatch {
+    const watch = new NamespaceWatch(this.deps, {
+      listed: (services, revision) => this.namespaceListed(services, revision),
+      changed: (services) => this.namespaceChanged(services),
+      healthChanged: (health) => this.namespaceHealthChanged(health),
+    });
+    watch.start();
+    return watch;
+  }
+
+  private namespaceListed(services: ReadonlyMap<string, readonly KnownKey[]>, revision: number): void {
+    for (const service of new Set([...services.keys(), ...this.fixed.keys(), ...this.entries.keys()])) {
+      const entry = this.entries.get(service) ?? this.addEntry(service);
+      const { watch } = entry;
+      // Its own watch was faster than this list: taking the list would go back in time. It passes over with the next.
+      if (watch.feedsItself && watch.revision > revision) continue;
+      watch.stopFeedingItself();
+      watch.listed(services.get(service) ?? [], revision);
+      this.dropIfUnused(entry);
+    }
+  }
+
+  private namespaceChanged(services: ReadonlyMap<string, readonly KeyChange[]>): void {
+    for (const [service, changes] of services) {
+      const entry = this.entries.get(service) ?? this.open(service);
+      if (entry.watch.feedsItself) continue;
+      entry.watch.changed(changes);
+      this.dropIfUnused(entry);
+    }
+  }
+
+  private namespaceHealthChanged(health: WatchHealth): void {
+    for (const { watch } of this.entries.values()) if (!watch.feedsItself) watch.healthChanged(health);
+  }
+
+  private closeNamespace(): void {
+    this.namespaceWatch?.stop();
+    this.namespaceWatch = undefined;
+    if (this.closed) return;
+    for (const entry of this.entries.values()) {
+      if (entry.shares.size > 0 && !entry.watch.feedsItself) entry.watch.feedItself();
+      else this.dropIfUnused(entry);
+    }
+  }
+
+  private snapshots(): ReadonlyMap<string, ServiceSnapshot> {
+    const snapshots = new Map<string, ServiceSnapshot>();
+    if (this.namespaceWatch?.listedRevision === undefined) return snapshots;
+    for (const { watch } of this.entries.values()) {
+      if (watch.snapshot && watch.snapshot.instances.length > 0) snapshots.set(watch.service, watch.snapshot);
+    }
+    return snapshots;
+  }
+}
+
+const isOfInterest = (watch: ServiceWatch): boolean =>
+  watch.hasKeys || (watch.snapshot !== undefined && watch.snapshot.instances.length > 0);

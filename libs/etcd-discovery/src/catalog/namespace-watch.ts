@@ -1,0 +1,86 @@
+import { prefixRange } from '../etcd/key-range.js';
+import type { KeyReader, LocatedKey } from './key-reader.js';
+import { ListWatch, type ListWatchDeps } from './list-watch.js';
+import { Listeners } from './listeners.js';
+import type { WatchHealth } from './service-catalog.js';
+import type { KeyChange, KnownKey } from './service-state.js';
+
+export interface NamespaceWatchSink {
+  /** Every key of every service at one revision. */
+  listed(services: ReadonlyMap<string, readonly KnownKey[]>, revision: number): void;
+  changed(services: ReadonlyMap<string, readonly KeyChange[]>): void;
+  healthChanged(health: WatchHealth): void;
+}
+
+/** One list and watch over the whole namespace, sorted by service. */
+export class NamespaceWatch {
+  readonly listings: Listeners<[]>;
+  readonly healthChanges: Listeners<[WatchHealth]>;
+  private readonly feed: ListWatch<LocatedKey | undefined>;
+  private revision: number | undefined;
+
+  constructor(
+    deps: ListWatchDeps & { readonly namespace: string; readonly reader: KeyReader },
+    private readonly sink: NamespaceWatchSink,
+  ) {
+    const subject = `namespace "${deps.namespace}"`;
+    this.listings = new Listeners(deps.log, subject);
+    this.healthChanges = new Listeners(deps.log, subject);
+    this.feed = new ListWatch(deps, subject, [prefixRange(`${deps.namespace}/`)], {
+      read: (kv) => deps.reader.read(kv),
+      listed: (items, { revision }) => {
+        this.revision = revision;
+        this.sink.listed(
+          byService(items, ({ known }) => known),
+          revision,
+        );
+        this.listings.call();
+      },
+      changed: (events) => {
+        this.sink.changed(
+          byService(
+            events.map((event) => deps.reader.readEvent(event)),
+            ({ change }) => change,
+          ),
+        );
+      },
+      healthChanged: (health) => {
+        this.sink.healthChanged(health);
+        this.healthChanges.call(health);
+      },
+    });
+  }
+
+  /** Revision of the last list; undefined before the first. */
+  get listedRevision(): number | undefined {
+    return this.revision;
+  }
+
+  get health(): WatchHealth {
+    return this.feed.health;
+  }
+
+  start(): void {
+    this.feed.start();
+  }
+
+  stop(): void {
+    this.feed.stop();
+    this.listings.clear();
+    this.healthChanges.clear();
+  }
+}
+
+const byService = <L extends { readonly service: string }, T>(
+  located: readonly (L | undefined)[],
+  of: (item: L) => T,
+): Map<string, T[]> => {
+  const services = new Map<string, T[]>();
+  for (const item of located) {
+    if (!item) continue;
+    const known = services.get(item.service);
+    if (known) known.push(of(item));
+    else services.set(item.service, [of(item)]);
+  }
+  return services;
+};

@@ -1,0 +1,160 @@
+import { plainKey, servicePrefix } from '../instance/instance-key.js';
+import type { ServiceInstance } from '../instance/service-instance.js';
+import { prefixRange } from '../etcd/key-range.js';
+import type { KeyReader, LocatedKey } from './key-reader.js';
+import { ListWatch, type ListWatchDeps } from './list-watch.js';
+import { Listeners } from './listeners.js';
+import { PushCoalescer } from './push-coalescer.js';
+import type { ServiceSnapshot, SnapshotChange, WatchHealth } from './service-catalog.js';
+import type { SkippedValues } from './skipped-values.js';
+import {
+  andThen,
+  applyChanges,
+  applyList,
+  changeOf,
+  showFixed,
+  unknownService,
+  type KeyChange,
+  type KnownKey,
+  type ServiceState,
+  type Transition,
+} from './service-state.js';
+
+export interface ServiceWatchDeps extends ListWatchDeps {
+  readonly namespace: string;
+  readonly plainKeys: boolean;
+  readonly reader: KeyReader;
+  readonly skipped: SkippedValues;
+}
+
+/**
+ * What one process knows of one service, for all who use it. It is fed either by its own list and watch or by the watch
+ * of the whole namespace, and can pass from one to the other without a gap.
+ */
+export class ServiceWatch {
+  readonly changes: Listeners<[SnapshotChange]>;
+  readonly healthChanges: Listeners<[WatchHealth]>;
+  private state: ServiceState;
+  /** Read, but not yet pushed. */
+  private pending: KeyChange[] = [];
+  private readonly coalescer: PushCoalescer;
+  private ownFeed: ListWatch<LocatedKey | undefined> | undefined;
+  private currentHealth: WatchHealth = { state: 'pending', since: new Date() };
+  private seen = 0;
+
+  constructor(
+    private readonly deps: ServiceWatchDeps,
+    readonly service: string,
+    fixed: readonly ServiceInstance[],
+  ) {
+    this.state = unknownService(service, fixed);
+    this.coalescer = new PushCoalescer(deps.clock, () => this.push());
+    this.changes = new Listeners(deps.log, `service "${service}"`);
+    this.healthChanges = new Listeners(deps.log, `service "${service}"`);
+  }
+
+  get snapshot(): ServiceSnapshot | undefined {
+    return this.state.snapshot;
+  }
+
+  get health(): WatchHealth {
+    return this.currentHealth;
+  }
+
+  /** The revision of the latest news, pushed or not; 0 before the first list. */
+  get revision(): number {
+    return this.seen;
+  }
+
+  /** Whether etcd holds any key of the service, readable or not. */
+  get hasKeys(): boolean {
+    return this.state.keys.size > 0 || this.pending.length > 0;
+  }
+
+  get feedsItself(): boolean {
+    return this.ownFeed !== undefined;
+  }
+
+  /**
+   * Begins an own list and watch. What was known stays until the first list, which cannot be older: lists are
+   * linearizable, and this one is asked for after everything known has arrived.
+   */
+  feedItself(): void {
+    const { namespace, plainKeys, reader } = this.deps;
+    const ranges = [prefixRange(servicePrefix(namespace, this.service))];
+    // A single key beside the prefix, because one range over both would hold the neighbours `x-v2` and `x.y` too.
+    if (plainKeys) ranges.push({ key: plainKey(namespace, this.service) });
+    this.ownFeed = new ListWatch(this.deps, `service "${this.service}"`, ranges, {
+      read: (kv) => reader.read(kv),
+      listed: (items, { revision }) => {
+        this.listed(
+          items.flatMap((item) => (item ? [item.known] : [])),
+          revision,
+        );
+      },
+      changed: (events) => this.changed(events.flatMap((event) => reader.readEvent(event)?.change ?? [])),
+      healthChanged: (health) => this.healthChanged(health),
+    });
+    this.ownFeed.start();
+  }
+
+  /** Ends the own list and watch; the namespace's takes over, or nobody. */
+  stopFeedingItself(): void {
+    this.ownFeed?.stop();
+    this.ownFeed = undefined;
+  }
+
+  /** The whole service at one revision. */
+  listed(keys: readonly KnownKey[], revision: number): void {
+    this.seen = revision;
+    const before = this.state;
+    const transition = andThen(this.takePending(), (state) => applyList(state, keys, revision));
+    if (transition.events.length > 0) this.coalescer.pushed();
+    else this.coalescer.cancel();
+    this.publish(before, transition);
+  }
+
+  /** News, in etcd's order. */
+  changed(changes: readonly KeyChange[]): void {
+    if (changes.length === 0) return;
+    for (const change of changes) {
+      this.pending.push(change);
+      this.seen = Math.max(this.seen, change.type === 'put' ? change.known.modRevision : change.modRevision);
+    }
+    this.coalescer.changed();
+  }
+
+  healthChanged(health: WatchHealth): void {
+    this.currentHealth = health;
+    if (health.state === 'pending' && health.error && this.state.fixed.length > 0 && !this.state.snapshot) {
+      this.publish(this.state, showFixed(this.state));
+    }
+    this.healthChanges.call(health);
+  }
+
+  /** Ends everything: no listener is called any more. The last snapshot stays readable. */
+  close(): void {
+    this.stopFeedingItself();
+    this.coalescer.cancel();
+    this.pending = [];
+    this.changes.clear();
+    this.healthChanges.clear();
+  }
+
+  private push(): void {
+    this.publish(this.state, this.takePending());
+  }
+
+  private takePending(): Transition {
+    const changes = this.pending;
+    this.pending = [];
+    return changes.length > 0 ? applyChanges(this.state, changes) : { state: this.state, events: [], unreadable: [] };
+  }
+
+  private publish(before: ServiceState, transition: Transition): void {
+    this.state = transition.state;
+    this.deps.skipped.report(this.service, transition.unreadable);
+    const change = changeOf(before, transition);
+    if (change) this.changes.call(change);
+  }
+}

@@ -1,0 +1,19 @@
+import type { ServiceSnapshot, WatchHealth } from '../catalog/service-catalog.js';
+
+/** What etcd said last and when, in words for an error message. */
+export const saidByEtcd = ({ state, error, since }: WatchHealth): string => {
+  const when = since.toISOString();
+  if (state === 'live') return `etcd answers, watched since ${when}`;
+  if (state === 'stale') {
+    return `etcd is away since ${when}${error ? `: ${error.message}` : ''}; the last known state is in use`;
+  }
+  return error ? `etcd refused at ${when}: ${error.message}` : `etcd has not answered since ${when}`;
+};
+
+/** How many instances are known, and of when. */
+export const knownInstances = (service: string, snapshot: ServiceSnapshot | undefined): string => {
+  if (!snapshot) return `nothing is known of service "${service}" yet`;
+  const { length } = snapshot.instances;
+  const count = length === 0 ? 'no live instance' : length === 1 ? '1 live instance' : `${length} live instances`;
+  return `service "${service}" has ${count}${snapshot.revision > 0 ? ` at etcd revision ${snapshot.revision}` : ''}`;
+};
