@@ -2,7 +2,7 @@ import { ReflectionService } from '@grpc/reflection';
 import { type GrpcOptions, Transport } from '@nestjs/microservices';
 import type { HealthImplementation } from 'grpc-health-check';
 import { notificationProto } from '../../common/src/project-root.js';
-import { loaderOptions } from './notification.messages.js';
+import { loaderOptions } from '../../common/src/notification.messages.js';
 
 /** The gRPC server: the notification service, `grpc.health.v1`, and reflection for `grpcurl` and its kind. */
 export function grpcServerOptions(url: string, health: HealthImplementation): GrpcOptions {

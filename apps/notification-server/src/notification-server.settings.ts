@@ -8,11 +8,11 @@ const DEFAULT_STORE_CAPACITY = 10_000;
 
 /**
  * Options of the discovery module: the YAML, and what is not the same for every process of a deployment, from the
- * environment (`NOTIFICATION_SERVER_ZONE`, `NOTIFICATION_SERVER_WEIGHT`, `DISCOVERY_NAMESPACE`).
+ * environment (`NOTIFICATION_SERVER_ZONE`, `NOTIFICATION_SERVER_WEIGHT`, `ETCD_NAMESPACE`).
  */
 export function discoveryOptions(config: ConfigService, env: NodeJS.ProcessEnv = process.env): EtcdDiscoveryOptions {
   const registration = config.getOrThrow<Registration>('notification-server');
-  const { NOTIFICATION_SERVER_ZONE: zone, NOTIFICATION_SERVER_WEIGHT: weight, DISCOVERY_NAMESPACE: namespace } = env;
+  const { NOTIFICATION_SERVER_ZONE: zone, NOTIFICATION_SERVER_WEIGHT: weight, ETCD_NAMESPACE: namespace } = env;
   return {
     etcd: config.getOrThrow('etcd'),
     ...(namespace ? { namespace } : {}),

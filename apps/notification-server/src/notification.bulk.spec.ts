@@ -3,7 +3,7 @@ import { firstValueFrom, from, range } from 'rxjs';
 import { map } from 'rxjs/operators';
 import { describe, expect, it } from 'vitest';
 import { MAX_BULK, MAX_REJECTIONS, takeAll } from './notification.bulk.js';
-import type { SendRequest } from './notification.messages.js';
+import type { SendRequest } from '../../common/src/notification.messages.js';
 import { NotificationStore } from './notification.store.js';
 
 const request = (id: string, body = 'x'): SendRequest => ({

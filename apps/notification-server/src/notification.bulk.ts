@@ -1,7 +1,7 @@
 import { status } from '@grpc/grpc-js';
 import { map, type Observable, reduce } from 'rxjs';
 import { alreadyExists, NotificationError, resourceExhausted } from './notification.errors.js';
-import type { Rejection, SendRequest, SendSummary } from './notification.messages.js';
+import type { Rejection, SendRequest, SendSummary } from '../../common/src/notification.messages.js';
 import type { NotificationStore } from './notification.store.js';
 import { parseDraft } from './notification.validation.js';
 

@@ -4,7 +4,12 @@ import { ServiceRegistry } from 'nestjs-etcd-discovery';
 import { map, type Observable } from 'rxjs';
 import { alreadyExists, notFound } from './notification.errors.js';
 import { takeAll } from './notification.bulk.js';
-import type { ListRequest, NotificationMessage, SendRequest, SendSummary } from './notification.messages.js';
+import type {
+  ListRequest,
+  NotificationMessage,
+  SendRequest,
+  SendSummary,
+} from '../../common/src/notification.messages.js';
 import { toMessage } from './notification.js';
 import { NotificationStore } from './notification.store.js';
 import { parseDraft, parseId, parsePageSize, parseRecipientFilter } from './notification.validation.js';

@@ -1,4 +1,4 @@
-import type { Channel, NotificationMessage } from './notification.messages.js';
+import type { Channel, NotificationMessage } from '../../common/src/notification.messages.js';
 
 /** What a caller says: valid, see `parseDraft`. */
 export interface Draft {

@@ -1,7 +1,7 @@
 import { status } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
 import { NotificationError } from './notification.errors.js';
-import type { NotificationInput } from './notification.messages.js';
+import type { NotificationInput } from '../../common/src/notification.messages.js';
 import { parseDraft, parseId, parsePageSize, parseRecipientFilter } from './notification.validation.js';
 
 const valid: NotificationInput = {

@@ -1,5 +1,10 @@
 import { invalidArgument, type FieldViolation } from './notification.errors.js';
-import { CHANNELS, type Channel, type NotificationInput, type SendRequest } from './notification.messages.js';
+import {
+  CHANNELS,
+  type Channel,
+  type NotificationInput,
+  type SendRequest,
+} from '../../common/src/notification.messages.js';
 import type { Draft } from './notification.js';
 
 const ID = /^[A-Za-z0-9._-]{1,64}$/;

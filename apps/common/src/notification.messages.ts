@@ -45,3 +45,14 @@ export interface SendSummary {
 
 /** Options of proto-loader that give the shapes above; server and client use the same. */
 export const loaderOptions = { keepCase: false, longs: String, enums: String, defaults: true, oneofs: true } as const;
+
+export interface SendResponse {
+  readonly notification: NotificationMessage;
+  readonly servedBy: string;
+}
+
+export interface ListResponse {
+  readonly notifications?: readonly NotificationMessage[];
+  readonly nextPageToken: string;
+  readonly servedBy: string;
+}
