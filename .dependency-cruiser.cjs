@@ -56,15 +56,15 @@ module.exports = {
     {
       name: 'public-names-only',
       severity: 'error',
-      comment: 'apps, bench and e2e tests use what users can use',
-      from: { path: '^(apps|bench|test)/' },
+      comment: 'apps, bench, examples and e2e tests use what users can use',
+      from: { path: '^(apps|bench|examples|test)/' },
       to: { path: lib, pathNot: [`${lib}index\\.ts$`, `${lib}testing/index\\.ts$`] },
     },
     {
       name: 'library-stands-alone',
       severity: 'error',
       from: { path: '^libs/' },
-      to: { path: '^(apps|bench)/' },
+      to: { path: '^(apps|bench|examples)/' },
     },
   ],
   options: {
