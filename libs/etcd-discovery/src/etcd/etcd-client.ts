@@ -44,11 +44,21 @@ export interface RangeResponse {
 }
 
 export type Compare =
-  | { readonly key: string; readonly target: 'version' | 'create' | 'mod'; readonly result: 'equal' | 'greater' | 'less' | 'notEqual'; readonly value: number }
+  | {
+      readonly key: string;
+      readonly target: 'version' | 'create' | 'mod';
+      readonly result: 'equal' | 'greater' | 'less' | 'notEqual';
+      readonly value: number;
+    }
   | { readonly key: string; readonly target: 'lease'; readonly result: 'equal' | 'notEqual'; readonly value: string };
 
 export type TxnOp =
-  | { readonly type: 'put'; readonly key: string; readonly value: string | Buffer; /** Every put of ours carries a lease. */ readonly lease: string }
+  | {
+      readonly type: 'put';
+      readonly key: string;
+      readonly value: string | Buffer;
+      /** Every put of ours carries a lease. */ readonly lease: string;
+    }
   | { readonly type: 'delete'; readonly key: string }
   | { readonly type: 'get'; readonly key: string };
 
