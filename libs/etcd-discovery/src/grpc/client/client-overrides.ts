@@ -1,8 +1,8 @@
 import { InvalidOptionsError } from '../../etcd-discovery.errors.js';
+import { CLIENT_DEFAULTS, RETRY_DEFAULTS } from '../../options/defaults.js';
 import { parseDuration } from '../../options/duration.js';
 import type { ClientDefaults, Duration } from '../../options/etcd-discovery-options.interface.js';
 import type { ResolvedClientDefaults } from '../../options/resolved-options.js';
-import { INITIAL_CLIENT_DEFAULTS } from '../resolver/client-defaults.js';
 
 type Overrides = { -readonly [key in keyof ResolvedClientDefaults]?: ResolvedClientDefaults[key] };
 
@@ -28,7 +28,7 @@ export const resolveOverrides = (options: ClientDefaults & { service: string }):
   }
   if (retry === false) overrides.retry = false;
   else if (retry !== undefined) {
-    const initial = INITIAL_CLIENT_DEFAULTS.retry as Exclude<ResolvedClientDefaults['retry'], false>;
+    const initial = RETRY_DEFAULTS;
     overrides.retry = {
       maxAttempts: retry.maxAttempts ?? initial.maxAttempts,
       initialBackoffMs:
@@ -44,7 +44,7 @@ export const resolveOverrides = (options: ClientDefaults & { service: string }):
   if (deadline !== undefined) overrides.deadlineMs = duration('deadline', deadline);
   if (waitForReady !== undefined) overrides.waitForReady = waitForReady;
   if (keepalive?.time !== undefined || keepalive?.timeout !== undefined) {
-    const initial = INITIAL_CLIENT_DEFAULTS.keepalive;
+    const initial = CLIENT_DEFAULTS.keepalive;
     overrides.keepalive = {
       timeMs: keepalive.time === undefined ? initial.timeMs : duration('keepalive.time', keepalive.time),
       timeoutMs: keepalive.timeout === undefined ? initial.timeoutMs : duration('keepalive.timeout', keepalive.timeout),

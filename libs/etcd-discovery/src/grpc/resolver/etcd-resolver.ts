@@ -2,6 +2,7 @@ import { type ChannelOptions, experimental } from '@grpc/grpc-js';
 import type { ConnectionDirectory, DiscoveryConnection } from '../../catalog/connection-directory.js';
 import type { ServiceSnapshot, ServiceSubscription } from '../../catalog/service-catalog.js';
 import { EtcdDiscoveryError } from '../../etcd-discovery.errors.js';
+import { DEFAULTS } from '../../options/defaults.js';
 import type { Clock } from '../../utils/clock.js';
 import { clientDefaults } from './client-defaults.js';
 import {
@@ -20,15 +21,6 @@ import {
   buildServiceConfig,
   readUserServiceConfig,
 } from './service-config.js';
-
-/** Longest wait for a connection to be opened, when none is there to say how long: the default of `resolveTimeout`. */
-const NO_CONNECTION_TIMEOUT_MS = 5_000;
-
-/** How often a subscription without a list is asked whether etcd refuses; calls are waiting for the answer. */
-const REFUSAL_CHECK_MS = 50;
-
-/** The same once the calls have their answer: only the wording can change. */
-const REFUSAL_RECHECK_MS = 1_000;
 
 export interface ResolverDeps {
   readonly connections: ConnectionDirectory;
@@ -139,7 +131,8 @@ export class EtcdResolver implements experimental.Resolver {
   private awaitConnection(): void {
     const { connection, service } = this.target;
     const since = new Date();
-    this.after(NO_CONNECTION_TIMEOUT_MS, () => {
+    // No connection is there to say how long.
+    this.after(DEFAULTS.resolveTimeoutMs, () => {
       this.fail(
         `service "${service}" cannot be looked up: no discovery connection "${connection}" is open in this process ` +
           `(waiting since ${since.toISOString()}). Import EtcdDiscoveryModule.forRoot(…)` +
@@ -149,15 +142,16 @@ export class EtcdResolver implements experimental.Resolver {
   }
 
   private awaitFirstList(connection: DiscoveryConnection, subscription: ServiceSubscription): void {
-    const { clock } = this.deps;
-    const deadline = clock.now() + connection.resolveTimeoutMs;
+    let late = false;
     const check = (): void => {
-      if (subscription.snapshot) return;
-      const { error } = subscription.health;
-      const late = clock.now() >= deadline;
-      if (error || late) this.fail(this.unresolved(connection, subscription));
-      this.after(late || error ? REFUSAL_RECHECK_MS : Math.min(REFUSAL_CHECK_MS, deadline - clock.now()), check);
+      if (!subscription.snapshot && (late || subscription.health.error))
+        this.fail(this.unresolved(connection, subscription));
     };
+    this.cleanups.push(subscription.onHealth(check));
+    this.after(connection.resolveTimeoutMs, () => {
+      late = true;
+      check();
+    });
     check();
   }
 

@@ -8,8 +8,8 @@ import type {
   WatchHealth,
 } from '../../../src/catalog/service-catalog.js';
 import { EtcdDiscoveryError } from '../../../src/etcd-discovery.errors.js';
-import { INITIAL_CLIENT_DEFAULTS } from '../../../src/grpc/resolver/client-defaults.js';
 import type { ServiceInstance } from '../../../src/instance/service-instance.js';
+import { CLIENT_DEFAULTS } from '../../../src/options/defaults.js';
 import type { ResolvedClientDefaults } from '../../../src/options/resolved-options.js';
 
 let revision = 100;
@@ -50,6 +50,7 @@ export class FakeCatalog implements ServiceCatalog {
   private closed = false;
   private readonly snapshots = new Map<string, ServiceSnapshot>();
   private readonly listeners = new Map<string, Set<(change: SnapshotChange) => void>>();
+  private readonly healthListeners = new Set<(health: WatchHealth) => void>();
   private readonly closeListeners = new Set<() => void>();
 
   push(service: string, instances: readonly ServiceInstance[]): void {
@@ -61,6 +62,7 @@ export class FakeCatalog implements ServiceCatalog {
 
   refuse(message: string): void {
     this.health = { state: 'pending', error: new Error(message), since: new Date() };
+    for (const listener of this.healthListeners) listener(this.health);
   }
 
   acquire(service: string): ServiceSubscription {
@@ -83,6 +85,13 @@ export class FakeCatalog implements ServiceCatalog {
         const set = this.listeners.get(service) ?? new Set();
         this.listeners.set(service, set.add(member));
         const remove = () => void set.delete(member);
+        ownListeners.add(remove);
+        return remove;
+      },
+      onHealth: (listener) => {
+        const member = (health: WatchHealth) => listener(health);
+        this.healthListeners.add(member);
+        const remove = () => void this.healthListeners.delete(member);
         ownListeners.add(remove);
         return remove;
       },
@@ -124,6 +133,6 @@ export class FakeConnection implements DiscoveryConnection {
   constructor(readonly name: string = 'default') {}
 
   clientDefaults(): ResolvedClientDefaults {
-    return { ...INITIAL_CLIENT_DEFAULTS, ...this.defaults };
+    return { ...CLIENT_DEFAULTS, ...this.defaults };
   }
 }
