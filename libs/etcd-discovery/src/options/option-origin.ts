@@ -1,0 +1,49 @@
+/** Keys as they were written, from the root of the options. */
+export type OptionPath = readonly (string | number)[];
+
+/** Where an object of the options was read from. */
+export interface ObjectOrigin {
+  /** Path of the file as a person would type it; absent for an object that the environment alone made. */
+  readonly file?: string;
+  /** Path of the object inside the file, `etcd.tls`. */
+  readonly path: string;
+  /** Where single keys come from: a line of the file, or an environment variable. */
+  readonly keys: ReadonlyMap<string, KeyOrigin>;
+}
+
+export type KeyOrigin = { readonly line: number } | { readonly variable: string };
+
+/**
+ * Objects of configuration files, which carry no mark of their own: `ConfigService` hands out the very objects that were
+ * loaded, so their identity is enough. A copy loses its own origin, its nested objects keep theirs.
+ */
+const origins = new WeakMap<object, ObjectOrigin>();
+
+export const rememberOrigin = (object: object, origin: ObjectOrigin): void => {
+  if (!origins.has(object)) origins.set(object, origin);
+};
+
+export const originOf = (object: object): ObjectOrigin | undefined => origins.get(object);
+
+/** Where the option at `path` was written, in words; undefined when it came from code. */
+export const locate = (root: unknown, path: OptionPath): string | undefined => {
+  let found: { origin: ObjectOrigin; rest: OptionPath } | undefined;
+  let value: unknown = root;
+  for (let depth = 0; ; depth++) {
+    if (typeof value !== 'object' || value === null) break;
+    const origin = origins.get(value);
+    if (origin) found = { origin, rest: path.slice(depth) };
+    const key = path[depth];
+    if (key === undefined || !Object.hasOwn(value, key)) break;
+    value = (value as Record<string | number, unknown>)[key];
+  }
+  return found && describe(found.origin, found.rest);
+};
+
+const describe = ({ file, path, keys }: ObjectOrigin, rest: OptionPath): string | undefined => {
+  const key = keys.get(String(rest[0] ?? ''));
+  if (key && 'variable' in key) return `from the environment variable ${key.variable}`;
+  if (file === undefined) return undefined;
+  const inFile = [path, ...rest].filter((part) => part !== '').join('.');
+  return `${inFile === '' ? '' : `${inFile} in `}${file}${key ? `:${key.line}` : ''}`;
+};
