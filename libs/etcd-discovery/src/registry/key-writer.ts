@@ -10,7 +10,7 @@ import type { LeftoverKeys } from './leftover-keys.js';
 import { messageOf } from './message-of.js';
 import { claimKey, releaseKey } from './own-key.js';
 import type { RegistrationSpec } from './registration-state.js';
-import { RetryDelay } from './retry-delay.js';
+import { isOutage, RetryDelay } from './retry-delay.js';
 import type { Standing } from './standing.js';
 
 /** The draining mark and the removal may take so much each, ms. */
@@ -113,7 +113,7 @@ export class KeyWriter {
   private noteFailure(failure: unknown): void {
     this.deps.attempted(messageOf(failure));
     if (isEtcdFailure(failure, 'lease-not-found')) return;
-    if (isEtcdFailure(failure, 'unreachable', 'cancelled')) {
+    if (isOutage(failure)) {
       this.unsettledUntil = this.deps.clock.now() + UNSETTLED_MS;
     } else if (!this.warnedRefusal) {
       this.warnedRefusal = true;

@@ -8,7 +8,7 @@ import { leaseHex, tightReplyMs, MAX_REPLY_MS, type Lease, type LeaseEvent, type
 import { untilNextBeat } from './lease-beat.js';
 import { messageOf } from './message-of.js';
 import { RecentSet } from './recent-set.js';
-import { RetryDelay } from './retry-delay.js';
+import { isOutage, RetryDelay } from './retry-delay.js';
 import { settledWithin } from './within.js';
 
 /** etcd grants no less with its default election settings. */
@@ -124,12 +124,15 @@ export class LeaseSession {
     this.endTenure('etcd does not know it any more');
   }
 
-  /** Revokes what is held: 2 s at most, after at most 1 s for a grant in flight. Idempotent; never rejects. */
-  close(): Promise<void> {
-    return (this.closed ??= this.doClose());
+  /**
+   * Revokes what is held, within `boundMs` (0.5 s to 2 s), after at most 1 s for a grant in flight. Idempotent; never
+   * rejects.
+   */
+  close(boundMs = MAX_REPLY_MS): Promise<void> {
+    return (this.closed ??= this.doClose(boundMs));
   }
 
-  private async doClose(): Promise<void> {
+  private async doClose(boundMs: number): Promise<void> {
     this.closing.abort();
     this.tenure.abort();
     this.cancelOverdue?.();
@@ -139,7 +142,8 @@ export class LeaseSession {
     if (this.current.kind === 'held') ids.push(this.current.lease.id);
     this.current = { kind: 'closed' };
     this.listeners.clear();
-    const timeoutMs = this.etcd.gate.state.open ? MAX_REPLY_MS : HOPELESS_REVOKE_MS;
+    const hopeful = Math.max(HOPELESS_REVOKE_MS, Math.min(MAX_REPLY_MS, boundMs));
+    const timeoutMs = this.etcd.gate.state.open ? hopeful : HOPELESS_REVOKE_MS;
     await Promise.all(ids.map((id) => this.revoke(id, timeoutMs)));
   }
 
@@ -231,13 +235,8 @@ export class LeaseSession {
   }
 
   private confirm(lease: Lease, sentAt: number, type: 'granted' | 'renewed'): void {
-    const overdueAfter = this.current.kind === 'held' && this.current.overdue;
     this.current = { kind: 'held', lease, overdue: false };
-    if (this.warned) {
-      this.log.log(
-        `etcd at ${this.etcd.endpoint} answers again; lease ${leaseHex(lease.id)} ${overdueAfter ? 'survived' : `is ${type}`}.`,
-      );
-    }
+    if (this.warned) this.log.log(`lease ${leaseHex(lease.id)} is ${type} after all.`);
     this.warned = false;
     this.failure = undefined;
     this.retry.reset();
@@ -272,11 +271,11 @@ export class LeaseSession {
 
   private async failed(error: unknown, signal: AbortSignal, maxDelayMs = Infinity): Promise<void> {
     this.failure = error;
-    if (!this.warned && !signal.aborted) {
+    // An outage is the gate's to report, once for the whole process.
+    if (!this.warned && !isOutage(error)) {
       this.warned = true;
-      this.log.warn(
-        `The lease cannot be ${this.current.kind === 'held' ? 'renewed' : 'granted'}: ${messageOf(error)} (etcd at ${this.etcd.endpoint}). Trying on until it can.`,
-      );
+      const what = this.current.kind === 'held' ? 'renewed' : 'granted';
+      this.log.warn(`The lease cannot be ${what}: ${messageOf(error)}. Trying on.`);
     }
     this.emit({ type: 'failed' });
     await sleep(this.clock, Math.min(maxDelayMs, this.retry.nextDelayMs(error)), signal);

@@ -16,6 +16,8 @@ import type {
 } from './registration-state.js';
 import { Registration } from './registration.js';
 
+/** What closing takes at most when etcd is frozen, ms; a grant in flight may add a second. */
+const CLOSE_MS = 5_000;
 /** So many stopped registrations stay in `states`, so that a process that registers and leaves for ever does not grow. */
 const MAX_STOPPED = 32;
 
@@ -130,12 +132,13 @@ export class Registrar {
     return () => this.listeners.delete(listener);
   }
 
-  /** Deregisters what is left and revokes the lease. Bounded, idempotent, never rejects, leaves no timer. */
+  /** Deregisters what is left and revokes the lease, within about 5 s. Idempotent, never rejects, leaves no timer. */
   close(): Promise<void> {
     return (this.closed ??= this.doClose());
   }
 
   private async doClose(): Promise<void> {
+    const startedAt = this.clock.now();
     await this.leave(
       this.find(undefined),
       (state) =>
@@ -145,7 +148,7 @@ export class Registrar {
         ),
     );
     this.leftovers.close();
-    await this.session.close();
+    await this.session.close(CLOSE_MS - (this.clock.now() - startedAt));
     this.listeners.clear();
   }
 

@@ -2,6 +2,9 @@ import { isEtcdFailure } from '../etcd/etcd-status.js';
 import { Backoff } from '../utils/backoff.js';
 import type { Random } from '../utils/clock.js';
 
+/** etcd could not be reached or used from here: the connectivity gate reports that and waits for it. */
+export const isOutage = (error: unknown): boolean => isEtcdFailure(error, 'unreachable', 'auth', 'tls', 'cancelled');
+
 /**
  * How long to wait before a failed request is made again: up to 1 s when etcd was not reached (the connectivity gate
  * does the rest of the waiting), up to 5 s when a healthy etcd refused it (backend full, no permission), because asking
@@ -17,7 +20,7 @@ export class RetryDelay {
   }
 
   nextDelayMs(error: unknown): number {
-    return (isEtcdFailure(error, 'unreachable', 'cancelled') ? this.unreached : this.refused).nextDelayMs();
+    return (isOutage(error) ? this.unreached : this.refused).nextDelayMs();
   }
 
   reset(): void {
