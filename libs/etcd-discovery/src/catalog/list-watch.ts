@@ -133,6 +133,8 @@ export class ListWatch<T> {
       const { items, header } = await this.list(signal);
       if (signal.aborted || generation !== this.generation) return { kind: 'closed' };
       this.hasListed = true;
+      // Whoever waited for this list should not read that etcd has not answered; a stale one stays so until it is watched.
+      if (this.current.state === 'pending') this.report({ state: 'live', since: new Date() });
       this.sink.listed(items, header);
       return await this.watch(header.revision + 1, generation, signal);
     } catch (error) {

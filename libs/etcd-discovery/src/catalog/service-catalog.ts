@@ -34,7 +34,7 @@ export interface SnapshotChange {
 
 /** Why there is no snapshot yet, or how old the one at hand is: for messages to people. */
 export interface WatchHealth {
-  /** `pending`: no list has succeeded yet. `live`: the watch is open. `stale`: the last known state, etcd is away. */
+  /** `pending`: no list has succeeded yet. `live`: listed, and watched. `stale`: the last known state, etcd is away. */
   readonly state: 'pending' | 'live' | 'stale';
   /** What etcd said last, when it said no. */
   readonly error?: Error;

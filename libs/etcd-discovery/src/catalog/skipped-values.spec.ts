@@ -36,7 +36,7 @@ describe('values that cannot be read', () => {
   it('cannot forge a line by their key', () => {
     const log = new RecordingLog();
     new SkippedValues(new FakeClock(), log).report('s', broken('a\nERROR all is lost\u001b[31m\u009b'));
-    expect(log.lines[0]).not.toMatch(/[\n\u001b\u009b]/);
+    for (const character of ['\n', '\u001b', '\u009b']) expect(log.lines[0]).not.toContain(character);
   });
 
   it('leave no timer after the close', () => {

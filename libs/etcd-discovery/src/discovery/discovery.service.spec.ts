@@ -1,0 +1,382 @@
+import { describe, expect, it, vi } from 'vitest';
+import type { DiscoveryConnection } from '../catalog/connection-directory.js';
+import type { ServiceEvent } from '../catalog/service-catalog.js';
+import { EtcdRequestError } from '../etcd/etcd-status.js';
+import { DiscoveryTimeoutError, ServiceUnavailableError } from '../etcd-discovery.errors.js';
+import { catalogWorld, discoveryOptions } from '../../test/support/catalog-world.js';
+import { seededRandom, settle } from '../../test/support/fake-clock.js';
+import { DiscoveryService } from './discovery.service.js';
+
+const MOMENT = 10;
+
+const world = (deps: Parameters<typeof catalogWorld>[0] = {}) => {
+  const base = catalogWorld(deps);
+  const connection: DiscoveryConnection = {
+    name: 'default',
+    catalog: base.catalog,
+    resolveTimeoutMs: 5_000,
+    clientDefaults: () => {
+      throw new Error('not asked for here');
+    },
+  };
+  const discovery = new DiscoveryService(connection, { clock: base.clock, random: seededRandom(3) });
+  /** Turns time until the promise settles. */
+  const settled = async <T>(promise: Promise<T>, ms = MOMENT): Promise<T> => {
+    promise.catch(() => {});
+    await base.clock.advance(ms);
+    return promise;
+  };
+  return { ...base, discovery, settled };
+};
+
+const closed = expect.objectContaining({ code: 'CLOSED' });
+const invalidName = expect.objectContaining({ code: 'INVALID_NAME' });
+
+describe('getService', () => {
+  it('opens a watch, waits for the list and picks by weight', async () => {
+    const { discovery, settled, up } = world();
+    up('s', 'a', { weight: 1 });
+    up('s', 'b', { weight: 9 });
+    const first = await settled(discovery.getService('s'));
+    expect(['a', 'b']).toContain(first.id);
+    let b = 0;
+    for (let i = 0; i < 1_000; i += 1) if ((await discovery.getService('s')).id === 'b') b += 1;
+    expect(b).toBeGreaterThan(870);
+    expect(b).toBeLessThan(930);
+  });
+
+  it('asks etcd once, and keeps the watch for 60 s after the last use', async () => {
+    const { discovery, settled, up, etcd, clock } = world();
+    up('s', 'a');
+    await settled(Promise.all([discovery.getService('s'), discovery.getService('s')]));
+    await clock.advance(59_000);
+    await discovery.getService('s');
+    await clock.advance(59_000);
+    expect(etcd.ranges).toHaveLength(2);
+    expect(etcd.openWatches).toHaveLength(2);
+    await clock.advance(1_100);
+    expect(etcd.openWatches).toHaveLength(0);
+    expect(clock.pending).toBe(0);
+  });
+
+  it('names the service and the revision when etcd lists no instance', async () => {
+    const { discovery, settled } = world();
+    const failure = settled(discovery.getService('s'));
+    await expect(failure).rejects.toBeInstanceOf(ServiceUnavailableError);
+    await expect(failure).rejects.toThrow(/service "s" has no live instance at etcd revision 1; etcd answers/);
+  });
+
+  it('fails as soon as etcd refuses, with what it said and when', async () => {
+    const { discovery, settled, etcd, clock } = world();
+    etcd.rangeFailures.push(new EtcdRequestError('permission-denied', 'etcdserver: permission denied'));
+    const failure = settled(discovery.getService('s'), 2);
+    await expect(failure).rejects.toMatchObject({ code: 'SERVICE_UNAVAILABLE', cause: { code: 'ETCD_AUTH' } });
+    await expect(failure).rejects.toThrow(
+      /service "s" cannot be listed: etcd refused at \d{4}-.*: etcdserver: permission/,
+    );
+    expect(clock.now()).toBeLessThan(10);
+  });
+
+  it('fails at once while the connection is known to be down', async () => {
+    const { discovery, etcd, clock } = world();
+    etcd.goDown();
+    await expect(discovery.getService('s')).rejects.toThrow(/etcd refused at .*: connect ECONNREFUSED/);
+    expect(clock.now()).toBe(0);
+  });
+
+  it('waits for a silent etcd no longer than resolveTimeout', async () => {
+    const { discovery, etcd, clock, settled } = world();
+    const range = etcd.range.bind(etcd);
+    etcd.range = (request, options) => range(request, { ...options, timeoutMs: 1_000_000 });
+    etcd.frozen = true;
+    const outcome = vi.fn();
+    const failure = discovery.getService('s');
+    failure.catch(outcome);
+    await clock.advance(4_999);
+    expect(outcome).not.toHaveBeenCalled();
+    await expect(settled(failure, 1)).rejects.toThrow(
+      /service "s" was not listed within 5000 ms: etcd has not answered/,
+    );
+  });
+
+  it('answers from the last known state while etcd is away', async () => {
+    const { discovery, settled, up, etcd } = world();
+    up('s', 'a');
+    await settled(discovery.getService('s'));
+    etcd.goDown();
+    await expect(discovery.getService('s')).resolves.toMatchObject({ id: 'a' });
+  });
+});
+
+describe('getServiceList', () => {
+  it('gives all live instances, an own array each time', async () => {
+    const { discovery, settled, up } = world();
+    up('s', 'b');
+    up('s', 'a');
+    up('s', 'c', { status: 'draining' });
+    const list = await settled(discovery.getServiceList('s'));
+    expect(list.map(({ id }) => id)).toEqual(['a', 'b']);
+    list.length = 0;
+    expect(await discovery.getServiceList('s')).toHaveLength(2);
+  });
+
+  it('is empty for a service without instances', async () => {
+    const { discovery, settled } = world();
+    expect(await settled(discovery.getServiceList('s'))).toEqual([]);
+  });
+});
+
+describe('getAllServices', () => {
+  it('gives every service under the namespace, with one watch kept for 60 s', async () => {
+    const { discovery, settled, up, etcd, clock } = world();
+    up('a', '1');
+    up('b', '1');
+    const services = await settled(discovery.getAllServices());
+    expect(Object.keys(services)).toEqual(['a', 'b']);
+    up('b', '2');
+    await clock.advance(30_000);
+    expect((await discovery.getAllServices())['b']).toHaveLength(2);
+    expect(etcd.ranges).toHaveLength(1);
+    await clock.advance(60_000);
+    expect(etcd.openWatches).toHaveLength(0);
+    expect(clock.pending).toBe(0);
+  });
+
+  it('fails as soon as etcd refuses', async () => {
+    const { discovery, etcd } = world();
+    etcd.goDown();
+    await expect(discovery.getAllServices()).rejects.toThrow(/the namespace cannot be listed: etcd refused/);
+  });
+});
+
+describe('watchService', () => {
+  const told = (events: ServiceEvent[]) => events.map(({ type, instance }) => `${type} ${instance.id}`);
+
+  it('waits for the list, starts with what is there as added and goes on', async () => {
+    const { discovery, up, down, clock } = world();
+    up('s', 'a');
+    const events: ServiceEvent[] = [];
+    const subscription = discovery.watchService('s').subscribe((event) => events.push(event));
+    expect(events).toEqual([]);
+    await clock.advance(MOMENT);
+    up('s', 'b');
+    down('s', 'a');
+    await clock.advance(200);
+    expect(told(events)).toEqual(['added a', 'added b', 'removed a']);
+    expect(events.map(({ revision }) => revision)).toEqual([2, 3, 4]);
+    subscription.unsubscribe();
+  });
+
+  it('tells a later subscriber the present, at once', async () => {
+    const { discovery, up, clock } = world();
+    up('s', 'a');
+    const stream = discovery.watchService('s');
+    stream.subscribe();
+    await clock.advance(MOMENT);
+    const events: ServiceEvent[] = [];
+    stream.subscribe((event) => events.push(event));
+    expect(told(events)).toEqual(['added a']);
+  });
+
+  it('does not begin before somebody subscribes, and frees everything when the last unsubscribes', async () => {
+    const { discovery, etcd, clock } = world();
+    const stream = discovery.watchService('s');
+    expect(etcd.ranges).toHaveLength(0);
+    const subscriptions = [stream.subscribe(), stream.subscribe()];
+    await clock.advance(MOMENT);
+    expect(etcd.openWatches).toHaveLength(2);
+    for (const subscription of subscriptions) subscription.unsubscribe();
+    expect(etcd.openWatches).toHaveLength(0);
+    expect(clock.pending).toBe(0);
+  });
+
+  it('stops in the midst of a batch when the consumer has had enough', async () => {
+    const { discovery, up, clock } = world();
+    for (const id of ['a', 'b', 'c']) up('s', id);
+    const events: ServiceEvent[] = [];
+    const subscription = discovery.watchService('s').subscribe((event) => {
+      events.push(event);
+      subscription.unsubscribe();
+    });
+    await clock.advance(200);
+    expect(told(events)).toEqual(['added a']);
+  });
+
+  it('says nothing and does not end while etcd is away', async () => {
+    const { discovery, up, etcd, clock } = world();
+    const [next, error, complete] = [vi.fn(), vi.fn(), vi.fn()];
+    etcd.goDown();
+    discovery.watchService('s').subscribe({ next, error, complete });
+    await clock.advance(600_000);
+    up('s', 'a');
+    etcd.comeBack();
+    await clock.advance(2_000);
+    expect(next).toHaveBeenCalledTimes(1);
+    expect(error).not.toHaveBeenCalled();
+    expect(complete).not.toHaveBeenCalled();
+  });
+
+  it.each(['the catalog', 'the service'])('completes when %s closes', async (which) => {
+    const { discovery, catalog, clock } = world();
+    const [error, complete, late] = [vi.fn(), vi.fn(), vi.fn()];
+    const stream = discovery.watchService('s');
+    stream.subscribe({ error, complete });
+    await clock.advance(MOMENT);
+    if (which === 'the catalog') await catalog.close();
+    else discovery.close();
+    expect(complete).toHaveBeenCalledTimes(1);
+    expect(error).not.toHaveBeenCalled();
+    stream.subscribe({ complete: late });
+    expect(late).toHaveBeenCalledTimes(1);
+  });
+});
+
+describe('cache mode', () => {
+  it('resolves when every named service is listed, and answers without I/O from then on', async () => {
+    const { discovery, settled, up, etcd } = world();
+    up('a', '1');
+    up('c', '1');
+    await settled(discovery.startWatch(['a', 'b', 'a']));
+    const asked = etcd.ranges.length;
+    expect(discovery.getCachedService('a')?.id).toBe('1');
+    expect(discovery.getCachedService('b')).toBeUndefined();
+    expect(discovery.getCachedService('c')).toBeUndefined();
+    expect(etcd.ranges).toHaveLength(asked);
+    expect(etcd.openWatches).toHaveLength(4);
+  });
+
+  it('without names serves all services with one watch', async () => {
+    const { discovery, settled, up, etcd, clock } = world();
+    up('a', '1');
+    await settled(discovery.startWatch());
+    up('b', '1');
+    await clock.advance(200);
+    expect(discovery.getCachedService('a')?.id).toBe('1');
+    expect(discovery.getCachedService('b')?.id).toBe('1');
+    expect((await discovery.getService('b')).id).toBe('1');
+    expect(etcd.openWatches).toHaveLength(1);
+  });
+
+  it('started twice holds one share, which lasts to the end', async () => {
+    const { discovery, settled, etcd, clock } = world();
+    await settled(discovery.startWatch(['a']));
+    await settled(discovery.startWatch(['a']));
+    await clock.advance(600_000);
+    expect(etcd.openWatches).toHaveLength(2);
+    discovery.close();
+    expect(etcd.openWatches).toHaveLength(0);
+    await clock.advance(MOMENT);
+    expect(clock.pending).toBe(0);
+  });
+
+  it('waits for etcd until its signal aborts, and gives back what it began', async () => {
+    const { discovery, settled, etcd, clock } = world();
+    etcd.goDown();
+    const controller = new AbortController();
+    const started = discovery.startWatch(['a'], { signal: controller.signal });
+    started.catch(() => {});
+    await clock.advance(60_000);
+    controller.abort();
+    await expect(settled(started)).rejects.toMatchObject({ code: 'ABORTED' });
+    expect(clock.pending).toBe(0);
+  });
+});
+
+describe('waitForService', () => {
+  it('resolves at once when there are enough, and when enough have come', async () => {
+    const { discovery, settled, up, clock } = world();
+    up('s', 'a');
+    expect(await settled(discovery.waitForService('s'))).toHaveLength(1);
+    const two = discovery.waitForService('s', { minInstances: 2 });
+    await clock.advance(1_000);
+    up('s', 'b');
+    expect((await settled(two, 200)).map(({ id }) => id)).toEqual(['a', 'b']);
+    expect(clock.pending).toBe(0);
+  });
+
+  it('says what was missing when the time is over', async () => {
+    const { discovery, settled, up, clock } = world();
+    up('s', 'a');
+    const waiting = settled(discovery.waitForService('s', { minInstances: 3, timeoutMs: 700 }), 700);
+    await expect(waiting).rejects.toBeInstanceOf(DiscoveryTimeoutError);
+    await expect(waiting).rejects.toThrow(/service "s" has 1 of 3 instances after 700 ms; etcd answers/);
+    expect(clock.pending).toBe(0);
+  });
+
+  it('says what etcd said when it is away', async () => {
+    const { discovery, settled, etcd } = world();
+    etcd.goDown();
+    await expect(settled(discovery.waitForService('s'), 5_000)).rejects.toThrow(
+      /has 0 of 1 instance after 5000 ms; etcd refused at .*ECONNREFUSED/,
+    );
+  });
+
+  it('resolves with none where none are needed, but not before etcd has answered', async () => {
+    const { discovery, settled } = world();
+    const waiting = discovery.waitForService('s', { minInstances: 0 });
+    const outcome = await Promise.race([waiting, settle().then(() => 'still waiting')]);
+    expect(outcome).toBe('still waiting');
+    expect(await settled(waiting)).toEqual([]);
+  });
+
+  it('ends by its signal', async () => {
+    const { discovery, settled, clock } = world();
+    const controller = new AbortController();
+    const waiting = discovery.waitForService('s', { signal: controller.signal });
+    controller.abort(new Error('enough'));
+    await expect(settled(waiting)).rejects.toMatchObject({ code: 'ABORTED', cause: { message: 'enough' } });
+    expect(clock.pending).toBe(0);
+    const aborted = discovery.waitForService('s', { signal: AbortSignal.abort() });
+    await expect(settled(aborted)).rejects.toMatchObject({ code: 'ABORTED' });
+  });
+
+  it('takes a wait without end for a very long one', async () => {
+    const { discovery, settled, up, clock } = world();
+    const waiting = discovery.waitForService('s', { timeoutMs: Number.POSITIVE_INFINITY });
+    await clock.advance(86_400_000);
+    up('s', 'a');
+    expect(await settled(waiting, 200)).toHaveLength(1);
+    await expect(discovery.waitForService('s', { timeoutMs: Number.NaN })).rejects.toMatchObject({
+      code: 'INVALID_OPTIONS',
+    });
+  });
+});
+
+describe('every method', () => {
+  it('refuses names that cannot be a service', async () => {
+    const { discovery, clock } = world();
+    for (const name of ['', '../x', 'a/b', 'A', 'x'.repeat(200)]) {
+      await expect(discovery.getService(name)).rejects.toEqual(invalidName);
+      await expect(discovery.getServiceList(name)).rejects.toEqual(invalidName);
+      await expect(discovery.startWatch([name])).rejects.toEqual(invalidName);
+      await expect(discovery.waitForService(name)).rejects.toEqual(invalidName);
+      expect(() => discovery.watchService(name)).toThrow(invalidName);
+      expect(() => discovery.getCachedService(name)).toThrow(invalidName);
+    }
+    expect(clock.pending).toBe(0);
+  });
+
+  it('refuses after the close, and what waits then ends with CLOSED', async () => {
+    const { discovery, catalog, etcd, settled, clock } = world({ options: discoveryOptions() });
+    etcd.frozen = true;
+    const waits = [
+      discovery.getService('a'),
+      discovery.getServiceList('b'),
+      discovery.getAllServices(),
+      discovery.startWatch(['c']),
+      discovery.startWatch(),
+      discovery.waitForService('d'),
+    ];
+    await clock.advance(1_000);
+    await catalog.close();
+    for (const wait of waits) await expect(wait).rejects.toEqual(closed);
+    await expect(discovery.getService('a')).rejects.toEqual(closed);
+    await expect(discovery.getAllServices()).rejects.toEqual(closed);
+    await expect(discovery.startWatch()).rejects.toEqual(closed);
+    await expect(discovery.waitForService('a')).rejects.toEqual(closed);
+    expect(() => discovery.watchService('a')).toThrow(closed);
+    expect(() => discovery.getCachedService('a')).toThrow(closed);
+    await settled(Promise.resolve(), 3_000);
+    expect(clock.pending).toBe(0);
+  });
+});
