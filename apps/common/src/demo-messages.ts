@@ -15,6 +15,8 @@ export interface InstanceMessage {
   readonly change: 'added' | 'updated' | 'removed';
   readonly id: string;
   readonly address: string;
+  /** Process of the instance, where it says so. */
+  readonly pid?: number;
   readonly reason?: string;
   readonly registeredAt?: number;
 }

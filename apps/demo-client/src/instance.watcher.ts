@@ -16,7 +16,8 @@ export class InstanceWatcher {
   }
 
   onEvent({ type, instance, reason }: ServiceEvent): void {
-    const { id, address, registeredAt } = instance;
+    const { id, address, registeredAt, metadata } = instance;
+    const pid = Number(metadata['pid']);
     this.byAddress.set(address, id);
     this.tell({
       type: 'instance',
@@ -24,6 +25,7 @@ export class InstanceWatcher {
       change: type,
       id,
       address,
+      ...(pid > 0 ? { pid } : {}),
       ...(reason === undefined ? {} : { reason }),
       ...(registeredAt === undefined ? {} : { registeredAt: registeredAt.getTime() }),
     });
