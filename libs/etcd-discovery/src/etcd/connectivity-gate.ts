@@ -128,7 +128,7 @@ export class ProbingGate implements ConnectivityGate {
 
   private publish(state: GateState): void {
     this.current = state;
-    for (const listener of [...this.listeners]) {
+    for (const listener of this.listeners) {
       try {
         listener(state);
       } catch (error) {
@@ -138,7 +138,7 @@ export class ProbingGate implements ConnectivityGate {
   }
 
   private releaseWaiters(): void {
-    for (const release of [...this.waiters]) release();
+    for (const release of this.waiters) release();
   }
 }
 

@@ -59,7 +59,7 @@ export const encodeCompare = (compare: Compare): ICompare => {
       return { ...base, target: 'Create', create_revision: compare.value };
     case 'mod':
       return { ...base, target: 'Mod', mod_revision: compare.value };
-    case 'lease':
+    default:
       return { ...base, target: 'Lease', lease: compare.value };
   }
 };
@@ -71,7 +71,7 @@ export const encodeOp = (op: TxnOp): IRequestOp => {
       return { request_put: { key, value: Buffer.from(op.value as string), lease: op.lease } };
     case 'delete':
       return { request_delete_range: { key } };
-    case 'get':
+    default:
       return { request_range: { key } };
   }
 };

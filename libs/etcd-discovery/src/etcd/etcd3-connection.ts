@@ -168,7 +168,7 @@ export class Etcd3Connection {
 
   /** Cancels everything and closes at once. */
   close(reason: string): void {
-    for (const call of [...this.calls]) call.cancel(reason);
+    for (const call of this.calls) call.cancel(reason);
     this.channel.close();
   }
 

@@ -117,7 +117,7 @@ const failureOfOther = (error: unknown): EtcdFailure => {
 const statusOf = (error: unknown): CallStatus | undefined => {
   if (typeof error !== 'object' || error === null) return undefined;
   const { code, details, message } = error as { code?: unknown; details?: unknown; message?: unknown };
-  if (typeof code === 'number') return { code, details: String(details ?? message ?? '') };
+  if (typeof code === 'number') return { code, details: typeof details === 'string' ? details : String(message) };
   // etcd3 rebuilds unary errors from their message and drops the code: "14 UNAVAILABLE: …".
   const rebuilt = /^(\d{1,2}) [A-Z_]+: (.*)$/s.exec(messageOf(error));
   return rebuilt ? { code: Number(rebuilt[1]), details: rebuilt[2]! } : undefined;

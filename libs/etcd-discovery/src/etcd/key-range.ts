@@ -44,7 +44,7 @@ export async function* listRange(
  * point is raised; for ASCII this is etcd's usual "last byte plus one".
  */
 const successor = (prefix: string): string => {
-  const points = [...prefix];
+  const points = Array.from(prefix);
   while (points.length > 0) {
     const last = points.pop()!.codePointAt(0)!;
     if (last === 0x10ffff) continue;

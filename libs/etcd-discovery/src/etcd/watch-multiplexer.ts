@@ -31,7 +31,7 @@ export class WatchMultiplexer {
   /** Ends every watch with `closed`; later ones end at once. */
   close(): void {
     this.closed = true;
-    for (const stream of [...this.streams]) stream.close({ reason: 'closed' });
+    for (const stream of this.streams) stream.close({ reason: 'closed' });
     this.streams.clear();
   }
 
