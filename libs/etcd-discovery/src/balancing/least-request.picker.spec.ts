@@ -65,8 +65,18 @@ describe('least_request', () => {
     expect(tally(p, 9000)['a']!).toBeGreaterThan(2700);
   });
 
+  it('ignores a factor of two among instances that answer within milliseconds', () => {
+    const set = candidates('a', 'b', 'c');
+    set[0]!.ewmaMs = 3;
+    set[1]!.ewmaMs = 0.3;
+    set[2]!.ewmaMs = 0.3;
+    const p = least();
+    p.update(set, set);
+    expect(tally(p, 9000)['a']!).toBeGreaterThan(2700);
+  });
+
   it('gives an instance that only seems slow at least a quarter of its share', () => {
-    const set = candidates(...'abcdefghij');
+    const set = candidates('a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j');
     for (const one of set) one.ewmaMs = 10;
     set[0]!.ewmaMs = 1000;
     const p = least();

@@ -13,6 +13,7 @@ import { createFeatureProviders } from '../../src/grpc/client/feature.providers.
 import { getGrpcClientToken } from '../../src/grpc/client/inject-grpc-client.decorator.js';
 import { ECHO_PROTO, EchoServer, type Reply } from './support/echo-server.js';
 import { FakeConnection, instanceOf } from './support/fake-connection.js';
+import { SteadyLoad } from './support/steady-load.js';
 
 interface Request {
   text?: string;
@@ -260,18 +261,7 @@ describe('DiscoveryClientGrpc', () => {
     list(...three);
     const echo = clientOf();
     await firstValueFrom(echo.get({}));
-    let stop = false;
-    let done = 0;
-    const failures: unknown[] = [];
-    const worker = async () => {
-      while (!stop) {
-        await firstValueFrom(echo.get({ delayMs: 2 })).then(
-          () => done++,
-          (error: unknown) => failures.push(error),
-        );
-      }
-    };
-    const workers = Promise.all(Array.from({ length: 12 }, worker));
+    const load = new SteadyLoad(() => firstValueFrom(echo.get({ delayMs: 2 })), 12);
     for (let i = 0; i < 20; i++) {
       const victim = three[i % 3]!;
       const { port } = victim;
@@ -281,12 +271,10 @@ describe('DiscoveryClientGrpc', () => {
         'echo',
         three.map(({ id, address }) => instanceOf(id === victim.id ? `${id}-${i}` : id, address)),
       );
-      const goal = done + 100;
-      await vi.waitFor(() => expect(done + failures.length).toBeGreaterThan(goal), { timeout: 10_000 });
+      await load.progress(100);
     }
-    stop = true;
-    await workers;
-    expect(failures).toEqual([]);
+    await load.stop();
+    expect(load.failures).toEqual([]);
   });
 });
 

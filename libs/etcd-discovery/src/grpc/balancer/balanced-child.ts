@@ -7,7 +7,7 @@ import { Backoff } from '../../utils/backoff.js';
 import type { Clock } from '../../utils/clock.js';
 import type { DiscoveryEndpoint } from '../resolver/discovery-endpoint.js';
 
-/** A connection that ended sooner than this did not serve; reconnecting at once would be a busy loop. */
+/** A connection that ended sooner than this did not serve; always reconnecting at once would be a busy loop. */
 const STABLE_AFTER_MS = 1_000;
 
 const STATE_NAMES: Record<connectivityState, ConnectionState> = {
@@ -44,6 +44,8 @@ export class BalancedChild implements PickCandidate {
   private lastState = connectivityState.IDLE;
   private lastError: string | undefined;
   private cancelReconnect: (() => void) | undefined;
+  /** The last connection ended too soon. */
+  private flapped = false;
   private destroyed = false;
 
   constructor(
@@ -192,10 +194,13 @@ export class BalancedChild implements PickCandidate {
     this.onStateChange(this);
   }
 
-  /** Every child stays connected, as in round_robin: at once after a connection that served, else after a pause. */
+  /** Every child stays connected, as in round_robin: at once, unless two connections in a row did not last. */
   private reconnect(livedMs: number): void {
-    if (livedMs >= STABLE_AFTER_MS) {
-      this.flapBackoff.reset();
+    const stable = livedMs >= STABLE_AFTER_MS;
+    const mayBeChance = !this.flapped;
+    this.flapped = !stable;
+    if (stable) this.flapBackoff.reset();
+    if (stable || mayBeChance) {
       this.leaf.exitIdle();
       return;
     }

@@ -1,7 +1,9 @@
 import type { Server as NetServer, Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import {
+  type ClientUnaryCall,
   type GrpcObject,
+  type ServiceError,
   type sendUnaryData,
   type ServerUnaryCall,
   type ServerWritableStream,
@@ -113,13 +115,19 @@ export class EchoServer {
   }
 }
 
-/** One unary call of a plain grpc-js client. */
+/** What a call failed with; `committed` when response headers had arrived, after which gRPC never retries. */
+export type CallFailure = ServiceError & { committed: boolean };
+
+/** One unary call of a plain grpc-js client; rejects with a `CallFailure`. */
 export const callUnary = (
   client: EchoStub,
   method: 'Get' | 'Add' = 'Get',
   { text = '', delayMs = 0, metadata = new Metadata(), deadlineMs = 5_000 } = {},
 ): Promise<Reply> =>
   new Promise((resolve, reject) => {
-    const done = (error: Error | null, reply?: Reply) => (error ? reject(error) : resolve(reply!));
-    client[method]({ text, delayMs }, metadata, { deadline: Date.now() + deadlineMs }, done);
+    let committed = false;
+    const done = (error: ServiceError | null, reply?: Reply) =>
+      error ? reject(Object.assign(error, { committed })) : resolve(reply!);
+    const call = client[method]({ text, delayMs }, metadata, { deadline: Date.now() + deadlineMs }, done);
+    (call as ClientUnaryCall).on('metadata', () => (committed = true));
   });

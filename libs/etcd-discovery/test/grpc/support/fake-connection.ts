@@ -71,14 +71,14 @@ export class FakeCatalog implements ServiceCatalog {
     this.open++;
     let released = false;
     const ownListeners = new Set<() => void>();
-    const catalog = this;
+    const current = { snapshot: () => this.peek(service), health: () => this.health };
     return {
       service,
       get snapshot() {
-        return catalog.peek(service);
+        return current.snapshot();
       },
       get health() {
-        return catalog.health;
+        return current.health();
       },
       onChange: (listener) => {
         const member = (change: SnapshotChange) => listener(change);
@@ -120,7 +120,7 @@ export class FakeCatalog implements ServiceCatalog {
 
   close(): Promise<void> {
     this.closed = true;
-    for (const listener of [...this.closeListeners]) listener();
+    for (const listener of this.closeListeners) listener();
     return Promise.resolve();
   }
 }
