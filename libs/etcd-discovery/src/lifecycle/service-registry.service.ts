@@ -186,7 +186,7 @@ export class ServiceRegistry
         });
     });
     if ((await Promise.race([registering, away])) !== 'away') return;
-    const missing = this.registrations.filter(({ state }) => state !== 'registered');
+    const missing = this.registrations.filter(({ state }) => !['registered', 'draining', 'stopped'].includes(state));
     const { error } = etcd.client.gate.state;
     log.warn(
       `serving, but not registered yet: ${missing.map(({ service, id, reason }) => `${service}/${id}${reason ? ` (${reason})` : ''}`).join(', ')}. ` +
