@@ -233,7 +233,6 @@ export class Registration {
     const from = replaced && !session.owns(replaced.lease) ? `, taken over from lease ${leaseHex(replaced.lease)}` : '';
     const back = this.status.current.state === 'lost' ? 'back' : 'registered';
     log.log(`${this.name}: ${back} at ${address} (lease ${leaseHex(lease.id)}, TTL ${lease.ttlSeconds} s${from}).`);
-    this.resolveDone();
     return { kind: 'registered', standing };
   }
 
@@ -284,6 +283,8 @@ export class Registration {
     const reason = 'reason' in phase ? phase.reason : undefined;
     if (phase.kind === 'lost') this.deps.log.warn(`${this.name}: lost: ${reason}. Putting it back.`);
     this.status.enter(phase.kind, reason);
+    // After the state, so that whoever waited reads what it waited for.
+    if (phase.kind === 'registered') this.resolveDone();
   }
 
   private settleUpdates(): void {
