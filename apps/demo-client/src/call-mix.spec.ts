@@ -1,4 +1,4 @@
-import { status } from '@grpc/grpc-js';
+import { Metadata, status } from '@grpc/grpc-js';
 import { map, type Observable, of, throwError, toArray } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { CallMix } from './call-mix.js';
@@ -49,8 +49,11 @@ describe('the calls of a client', () => {
     expect(asked.filter((id) => !sent.includes(id))).toEqual([]);
   });
 
-  const failing = (code: status) =>
-    ({ getNotification: () => throwError(() => ({ code })) }) as unknown as NotificationClient;
+  const failing = (code: status) => {
+    const metadata = new Metadata();
+    metadata.set('x-instance', 'two');
+    return { getNotification: () => throwError(() => ({ code, metadata })) } as unknown as NotificationClient;
+  };
   const get = () => {
     const mix = new CallMix('c1');
     for (;;) {
@@ -60,7 +63,7 @@ describe('the calls of a client', () => {
   };
 
   it('take NOT_FOUND of another instance as an answer, and nothing else', async () => {
-    expect(await get().run(failing(status.NOT_FOUND))).toBe('');
+    expect(await get().run(failing(status.NOT_FOUND))).toBe('two');
     await expect(get().run(failing(status.UNAVAILABLE))).rejects.toMatchObject({ code: status.UNAVAILABLE });
   });
 });

@@ -1,4 +1,4 @@
-import { status } from '@grpc/grpc-js';
+import { type ServiceError, status } from '@grpc/grpc-js';
 import { catchError, from, lastValueFrom, type Observable, of, throwError } from 'rxjs';
 import type { Draft, NotificationClient } from './notification.client.js';
 
@@ -47,8 +47,10 @@ export class CallMix {
   private get(): PlannedCall {
     const id = this.lastId;
     // Each instance has its own store: that another one took this id is a proper answer.
-    const elsewhere = (error: { code?: number }) =>
-      error.code === status.NOT_FOUND ? of({ servedBy: '' }) : throwError(() => error);
+    const elsewhere = (error: Partial<ServiceError>) =>
+      error.code === status.NOT_FOUND
+        ? of({ servedBy: String(error.metadata?.get('x-instance')[0] ?? '') })
+        : throwError(() => error);
     return {
       method: 'GetNotification',
       run: (client) => answer(client.getNotification({ id }).pipe(catchError(elsewhere))),

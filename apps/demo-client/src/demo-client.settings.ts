@@ -1,5 +1,5 @@
 import type { ConfigService } from '@nestjs/config';
-import type { EtcdDiscoveryOptions } from 'nestjs-etcd-discovery';
+import type { ClientDefaults, EtcdDiscoveryOptions } from 'nestjs-etcd-discovery';
 
 /** Name of the service in etcd that is called. */
 export const SERVICE = 'notification-server';
@@ -18,7 +18,12 @@ export interface DemoClientSettings {
 /** `ETCD_NAMESPACE` lets several runs share one etcd. Nothing is registered: the client holds no lease. */
 export function discoveryOptions(config: ConfigService, env: NodeJS.ProcessEnv = process.env): EtcdDiscoveryOptions {
   const { ETCD_NAMESPACE: namespace } = env;
-  return { etcd: config.getOrThrow('etcd'), ...(namespace ? { namespace } : {}) };
+  const client = config.get<ClientDefaults>('client');
+  return {
+    etcd: config.getOrThrow('etcd'),
+    ...(client === undefined ? {} : { client }),
+    ...(namespace ? { namespace } : {}),
+  };
 }
 
 /**

@@ -13,18 +13,15 @@ const DEFAULT_STORE_CAPACITY = 10_000;
 export function discoveryOptions(config: ConfigService, env: NodeJS.ProcessEnv = process.env): EtcdDiscoveryOptions {
   const registration = config.getOrThrow<Registration>('notification-server');
   const { NOTIFICATION_SERVER_ZONE: zone, NOTIFICATION_SERVER_WEIGHT: weight, ETCD_NAMESPACE: namespace } = env;
-  return {
-    etcd: config.getOrThrow('etcd'),
-    ...(namespace ? { namespace } : {}),
-    registration: {
-      ...registration,
-      ...(zone ? { zone } : {}),
-      // A weight that is no number is refused by the module, with its path.
-      ...(weight ? { weight: Number(weight) } : {}),
-      // Whoever looks into etcd sees which process an instance is.
-      metadata: { host: hostname(), pid: String(process.pid), ...registration.metadata },
-    },
-  };
+  // Into the object that was loaded, not into a copy: mistakes in it are reported with file and line.
+  Object.assign(registration, {
+    ...(zone ? { zone } : {}),
+    // A weight that is no number is refused by the module, with its path.
+    ...(weight ? { weight: Number(weight) } : {}),
+    // Whoever looks into etcd sees which process an instance is.
+    metadata: { host: hostname(), pid: String(process.pid), ...registration.metadata },
+  });
+  return { etcd: config.getOrThrow('etcd'), ...(namespace ? { namespace } : {}), registration };
 }
 
 /** `host:port` to listen on; port 0 takes a free one, and that one is published. */

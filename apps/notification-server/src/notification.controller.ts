@@ -40,7 +40,7 @@ export class NotificationController {
   get(request: { id?: string }): Served & { notification: NotificationMessage } {
     const id = parseId(request.id);
     const notification = this.store.get(id);
-    if (notification === undefined) throw notFound(id);
+    if (notification === undefined) throw notFound(id, this.instanceId);
     return { notification: toMessage(notification), servedBy: this.instanceId };
   }
 

@@ -24,8 +24,12 @@ export const invalidArgument = (violations: readonly FieldViolation[]): Notifica
     violations.map(({ field, description }) => `${field}: ${description}`).join('; '),
   );
 
-export const notFound = (id: string): NotificationError =>
-  new NotificationError(status.NOT_FOUND, `no notification "${id}" on this instance`);
+/** @param instanceId who does not have it, in the trailer `x-instance`: another instance may */
+export const notFound = (id: string, instanceId: string): NotificationError => {
+  const trailers = new Metadata();
+  trailers.set('x-instance', instanceId);
+  return new NotificationError(status.NOT_FOUND, `no notification "${id}" on this instance`, trailers);
+};
 
 export const alreadyExists = (id: string): NotificationError =>
   new NotificationError(

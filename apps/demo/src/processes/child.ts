@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { projectRoot } from '../../../common/src/project-root.js';
 
 const TAIL_LINES = 40;
 
@@ -15,8 +16,6 @@ export interface ChildOptions {
   readonly onUnexpectedExit: (child: Child, how: string) => void;
 }
 
-const running = new Set<Child>();
-
 /** A Node process of the demo: started with an IPC channel, whose end tells it that the demo is gone. */
 export class Child {
   readonly name: string;
@@ -24,11 +23,14 @@ export class Child {
   private readonly process: ChildProcess;
   private readonly tail: string[] = [];
   private expected = false;
+  private ended = false;
 
   constructor(options: ChildOptions) {
     this.name = options.name;
     const script = fileURLToPath(new URL(`../../../${options.script}`, import.meta.url));
     this.process = spawn(process.execPath, ['--enable-source-maps', script, ...(options.args ?? [])], {
+      // Where config/ is, whatever directory the demo was started from.
+      cwd: projectRoot(),
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: { ...options.env, NO_COLOR: '1' },
       // Its own process group: Ctrl+C reaches the demo alone, which then stops everything in order.
@@ -38,10 +40,10 @@ export class Child {
       stream?.setEncoding('utf8').on('data', (text: string) => this.keep(text));
     }
     if (options.onMessage !== undefined) this.process.on('message', options.onMessage);
-    running.add(this);
     this.exited = new Promise((resolve) => {
       const end = (how: string) => {
-        if (!running.delete(this)) return;
+        if (this.ended) return;
+        this.ended = true;
         resolve();
         if (!this.expected) options.onUnexpectedExit(this, how);
       };
@@ -52,10 +54,6 @@ export class Child {
 
   get pid(): number {
     return this.process.pid ?? 0;
-  }
-
-  get alive(): boolean {
-    return running.has(this);
   }
 
   /** The last lines it printed. */
@@ -98,9 +96,4 @@ export class Child {
     this.tail.push(...text.split('\n').filter((line) => line.trim() !== ''));
     this.tail.splice(0, this.tail.length - TAIL_LINES);
   }
-}
-
-/** For a demo that cannot stop in order any more. */
-export function killAll(): void {
-  for (const child of running) child.kill();
 }
