@@ -105,14 +105,14 @@ describe('the contract of a grpc-js resolver', () => {
     const calls: unknown[] = [];
     const legacy = {
       onSuccessfulResolution: (endpoints: DiscoveryEndpoint[], config: object) =>
-        calls.push(endpoints.length, 'loadBalancingConfig' in config),
+        calls.push(endpoints.length, 'loadBalancingConfig' in config, 'retryThrottling' in config),
       onError: ({ details }: { details: string }) => calls.push(details),
     };
     const resolver = resolverFor({ path: 'echo' }, {}, legacy);
     resolver.updateResolution();
     await settle();
     connection.catalog.push('echo', []);
-    expect(calls).toEqual([1, true, expect.stringContaining('no instance of service "echo" is registered')]);
+    expect(calls).toEqual([1, true, false, expect.stringContaining('no instance of service "echo" is registered')]);
   });
 });
 

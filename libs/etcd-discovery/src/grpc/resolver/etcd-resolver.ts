@@ -201,7 +201,9 @@ export class EtcdResolver implements experimental.Resolver {
 
   private build(connection: DiscoveryConnection | undefined): BuiltServiceConfig {
     const defaults = clientDefaults(connection, this.target.service, this.settings?.overrides);
-    return buildServiceConfig(defaults, this.userConfig, this.settings);
+    // Up to 1.12, a call whose retry is throttled never ends (seen on 1.10.12, 1.11.3 and 1.12.6).
+    const throttling = this.listener.shape === 'function';
+    return buildServiceConfig(defaults, this.userConfig, this.settings, { throttling });
   }
 
   private attributes(connection: DiscoveryConnection | undefined, built: BuiltServiceConfig): Record<string, unknown> {

@@ -43,6 +43,7 @@ export const buildServiceConfig = (
   defaults: ResolvedClientDefaults,
   user: UserServiceConfig = {},
   settings?: ClientSettings,
+  { throttling = true } = {},
 ): BuiltServiceConfig => {
   const userBalances = (user.loadBalancingConfig?.length ?? 0) > 0;
   const policy = retryPolicyOf(defaults);
@@ -57,8 +58,8 @@ export const buildServiceConfig = (
       : [{ [LB_POLICY_NAME]: { ...(zone ? { zone } : {}), ...defaults.loadBalancing } }, { round_robin: {} }],
     methodConfig: [...ours, ...theirs],
   };
-  const throttling = user.retryThrottling ?? throttlingOf(defaults);
-  if (throttling) config.retryThrottling = throttling;
+  const retryThrottling = user.retryThrottling ?? (throttling ? throttlingOf(defaults) : undefined);
+  if (retryThrottling) config.retryThrottling = retryThrottling;
   return {
     config,
     oursBalances: !userBalances || LB_POLICY_NAME in (user.loadBalancingConfig![0] ?? {}),
