@@ -148,6 +148,15 @@ describe('the lease of a process', () => {
     expect(types().at(-1)).toBe('renewed');
   });
 
+  it('is renewed at once after a break that was shorter than a beat', async () => {
+    await startWith();
+    etcd.goDown({ keepLeases: true });
+    await clock.advance(500);
+    etcd.comeBack();
+    await clock.advance(5);
+    expect(types()).toEqual(['granted', 'renewed']);
+  });
+
   it('is granted anew, with the next generation, when it ran out meanwhile', async () => {
     await startWith();
     const first = session.lease!;
@@ -227,6 +236,7 @@ describe('the lease of a process', () => {
       await closing;
       expect(etcd.leases.size).toBe(0);
       expect(etcd.count('revoke')).toBe(1);
+      expect(clock.pending).toBe(0);
     });
 
     it('waits for a grant in flight, so that it can be revoked', async () => {

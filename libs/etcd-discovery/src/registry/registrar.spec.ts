@@ -317,6 +317,35 @@ describe('a registration', () => {
       expect(etcd.openWatches).toBe(1);
     });
 
+    it('asks no more than every now and then while no watch can be had', async () => {
+      await registered();
+      const watch = etcd.watch.bind(etcd);
+      etcd.watch = (request, observer) => {
+        queueMicrotask(() => observer.end({ reason: 'canceled', error: new Error('permission denied') }));
+        return { close() {} };
+      };
+      etcd.endWatches({ reason: 'silent' });
+      await clock.advance(60_000);
+      expect(etcd.count('range')).toBeGreaterThan(20);
+      expect(etcd.count('range')).toBeLessThan(90);
+      etcd.delete(KEY);
+      await clock.advance(2_100);
+      expect(etcd.get(KEY)).toBeDefined();
+      etcd.watch = watch;
+      await clock.advance(2_100);
+      expect(etcd.openWatches).toBe(1);
+    });
+
+    it('puts its value again when somebody overwrites it under our own lease', async () => {
+      await registered();
+      await clock.advance(5_000);
+      etcd.put(KEY, 'noise', etcd.get(KEY)!.lease);
+      await clock.advance(5);
+      expect(JSON.parse(etcd.get(KEY)!.value.toString())).toMatchObject({ Addr: '10.0.0.7:50051' });
+      expect(path.slice(-2)).toEqual(['lost', 'registered']);
+      expect(lines('warn').at(-1)).toContain('overwritten');
+    });
+
     it('puts the value right when etcd was restored to one from before an update', async () => {
       await registered();
       const before = etcd.revision;
@@ -460,6 +489,15 @@ describe('a registration', () => {
       expect(etcd.valuesOf(KEY).length).toBeLessThanOrEqual(4);
     });
 
+    it('is not taken for lost by news of its own earlier changes', async () => {
+      await registered();
+      etcd.watchLagMs = 100;
+      for (let weight = 1; weight <= 5; weight++) await within(10, registrar.update('a1', { weight }));
+      await clock.advance(1_000);
+      expect(path).toEqual(['waiting', 'registering', 'registered']);
+      expect(etcd.valuesOf(KEY)).toHaveLength(6);
+    });
+
     it.each(['waiting', 'lost'])('takes effect with the next put while %s', async (when) => {
       if (when === 'lost') await registered();
       etcd.goDown();
@@ -565,6 +603,46 @@ describe('a registration', () => {
       }
     });
 
+    it('lets go of a slow attempt in time to leave properly', async () => {
+      etcd.put(KEY, valueAt('10.0.0.7'), etcd.foreignLease());
+      etcd.fate = ({ op }) => {
+        if (op === 'txn') etcd.latencyMs = 1_400;
+        return undefined;
+      };
+      registrar.register(specOf('a1', '10.0.0.7', given));
+      await clock.advance(10);
+      expect(state()?.state).toBe('registering');
+      await within(4_000, registrar.deregister());
+      expect(etcd.valuesOf(KEY)).toHaveLength(1);
+      expect(lines('log').at(-1)).toContain('left; the key stays');
+      expect(state()).not.toHaveProperty('reason');
+    });
+
+    it('looks a second time when a put was never answered and its key not there at first', async () => {
+      let puts = 0;
+      etcd.fate = ({ op }) => (op === 'txn' && ++puts === 1 ? 'late' : undefined);
+      registrar.register(specOf());
+      await clock.advance(100);
+      await within(1_100, registrar.deregister('a1'));
+      etcd.landLate();
+      expect(etcd.get(KEY)).toBeDefined();
+      await clock.advance(6_000);
+      expect(etcd.get(KEY)).toBeUndefined();
+    });
+
+    it('comes again only after it has left', async () => {
+      await registered();
+      etcd.fate = ({ txn }) => (txn?.success.some(({ type }) => type === 'put') ? 'hang' : undefined);
+      void registrar.deregister('a1');
+      const ticket = registrar.register(specOf());
+      await clock.advance(1_000);
+      expect(state()).toMatchObject({ state: 'waiting', reason: expect.stringContaining('still leaving') });
+      etcd.fate = () => undefined;
+      await clock.advance(1_000);
+      expect(await outcome(ticket)).toBe('done');
+      expect(etcd.valuesOf(KEY).map((value) => value?.status)).toEqual(['up', undefined, 'up']);
+    });
+
     it('removes a put that is applied only after it left', async () => {
       etcd.fate = ({ op }) => (op === 'txn' ? 'late' : undefined);
       registrar.register(specOf());
@@ -595,9 +673,13 @@ describe('a registration', () => {
       await clock.advance(100);
       await within(1, registrar.deregister('a1'));
       registrar.register(specOf('a1', '10.0.0.8'));
+      await settle();
       etcd.comeBack();
       await clock.advance(20_000);
-      expect(JSON.parse(etcd.get(KEY)!.value.toString())).toMatchObject({ Addr: '10.0.0.8:50051', status: 'up' });
+      expect(etcd.valuesOf(KEY)).toMatchObject([
+        { Addr: '10.0.0.7:50051', status: 'up' },
+        { Addr: '10.0.0.8:50051', status: 'up' },
+      ]);
       expect(state()?.state).toBe('registered');
     });
 
@@ -669,6 +751,7 @@ describe('a registration', () => {
       await within(100, closing);
       expect(registrar.states.map(({ state: now }) => now)).toEqual(['stopped', 'stopped']);
       expect(etcd.leases.size).toBe(0);
+      expect(clock.pending).toBe(0);
       expect(etcd.requests.at(-1)?.op).toBe('revoke');
       expect(etcd.valuesOf(KEY).map((value) => value?.status)).toEqual(['up', 'draining', undefined]);
     });

@@ -44,6 +44,8 @@ export class RegistryFakeEtcd implements EtcdClient {
   readonly gate = new FakeGate();
   readonly endpoint = 'fake:2379';
   latencyMs = 1;
+  /** How much later than answers events come. */
+  watchLagMs = 0;
   /** Decides what becomes of each request; undefined = it is answered. */
   fate: (request: Request) => Fate = () => undefined;
   /** Every request, in the order of sending. */
@@ -262,10 +264,13 @@ export class RegistryFakeEtcd implements EtcdClient {
   }
 
   private deliver(watch: FakeWatch): void {
-    this.clock.after(this.latencyMs, () => {
+    const { revision } = this;
+    this.clock.after(this.latencyMs + this.watchLagMs, () => {
       if (!this.watches.has(watch)) return;
-      const events = this.history.filter(({ key, modRevision }) => key === watch.key && modRevision >= watch.next);
-      watch.next = this.revision + 1;
+      const events = this.history.filter(
+        ({ key, modRevision }) => key === watch.key && modRevision >= watch.next && modRevision <= revision,
+      );
+      watch.next = Math.max(watch.next, revision + 1);
       for (const event of events) if (this.watches.has(watch)) watch.observer.events([event], this.header());
     });
   }
@@ -281,15 +286,11 @@ export class RegistryFakeEtcd implements EtcdClient {
       };
       const aborted = end(() => reject(new EtcdRequestError('cancelled', 'cancelled')));
       const silence = end(() => reject(new EtcdRequestError('unreachable', `no answer within ${timeoutMs} ms`)));
-      const reply = end(() => {
-        try {
-          resolve(answer());
-        } catch (error) {
-          reject(error as Error);
-        }
-      });
-      if (fate === 'late') this.late.push(() => tryTo(answer));
-      if (fate === 'lost-answer') tryTo(answer);
+      if (signal?.aborted) return reject(new EtcdRequestError('cancelled', 'cancelled'));
+      // Applied when it is sent: whoever aborts it afterwards cannot know that it was not.
+      const result = fate === undefined || fate === 'lost-answer' ? attempt(answer) : undefined;
+      if (fate === 'late') this.late.push(() => attempt(answer));
+      const reply = end(() => (result && 'value' in result ? resolve(result.value) : reject(result?.error as Error)));
       const cancel =
         fate instanceof Error
           ? this.clock.after(
@@ -297,16 +298,15 @@ export class RegistryFakeEtcd implements EtcdClient {
               end(() => reject(fate)),
             )
           : this.clock.after(fate ? timeoutMs : this.latencyMs, fate ? silence : reply);
-      if (signal?.aborted) return aborted();
       signal?.addEventListener('abort', aborted, { once: true });
     });
   }
 }
 
-const tryTo = (answer: () => unknown): void => {
+const attempt = <T>(answer: () => T): { value: T } | { error: unknown } => {
   try {
-    answer();
-  } catch {
-    // Nobody reads the answer.
+    return { value: answer() };
+  } catch (error) {
+    return { error };
   }
 };
