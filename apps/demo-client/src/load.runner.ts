@@ -30,7 +30,7 @@ export class LoadRunner {
   private started = 0;
   private startedAt = 0;
   private answered = false;
-  phase = 'run';
+  phase = 'start';
 
   constructor(private readonly deps: LoadDeps) {
     this.mix = new CallMix(deps.owner);
