@@ -5,7 +5,7 @@ import type { ResolvedEtcdOptions } from '../options/resolved-options.js';
 import type { Clock } from '../utils/clock.js';
 import { EtcdRequestError, isEtcdFailure } from './etcd-status.js';
 import { TrackedCall } from './etcd3-call.js';
-import { channelCredentials } from './etcd3-credentials.js';
+import { channelCredentials, refuseDialsWhen } from './etcd3-credentials.js';
 import { type RequestContext, messageFor, toEtcdRequestError } from './etcd3-status.js';
 import { withinBound } from './within-bound.js';
 
@@ -84,6 +84,7 @@ export class Etcd3Connection {
   private readonly driver: Etcd3;
   private readonly calls = new Set<TrackedCall>();
   private opening: Promise<void> | undefined;
+  private over = false;
   private loggingIn: Promise<void> | undefined;
   private token: string | undefined;
   /** Set once no new calls are taken; called when the last one is over. */
@@ -95,7 +96,8 @@ export class Etcd3Connection {
     const name = options.etcd.tls?.serverName;
     const target = { 'grpc.ssl_target_name_override': name, 'grpc.default_authority': name };
     // `dns:` because a bare `etcd:2379`, a usual name in a compose file, would be read as our own scheme `etcd`.
-    this.channel = new Channel(`dns:${this.endpoint}`, channelCredentials(options.etcd.tls, this.endpoint), {
+    const credentials = refuseDialsWhen(channelCredentials(options.etcd.tls, this.endpoint), () => this.over);
+    this.channel = new Channel(`dns:${this.endpoint}`, credentials, {
       ...CHANNEL_OPTIONS,
       ...(name === undefined ? {} : target),
     });
@@ -169,7 +171,7 @@ export class Etcd3Connection {
   /** Cancels everything and closes at once. */
   close(reason: string): void {
     for (const call of this.calls) call.cancel(reason);
-    this.channel.close();
+    this.closeChannel();
   }
 
   private async opened({ operation, timeoutMs, signal }: AttemptOptions): Promise<void> {
@@ -265,8 +267,13 @@ export class Etcd3Connection {
 
   private closeIfDrained(): void {
     if (!this.drained || this.calls.size > 0) return;
-    this.channel.close();
+    this.closeChannel();
     this.drained();
+  }
+
+  private closeChannel(): void {
+    this.over = true;
+    this.channel.close();
   }
 
   private aborted(context: RequestContext, reason: unknown): AttemptFailure {
