@@ -280,6 +280,18 @@ describe('when the watch ends', () => {
     expect(world.clock.pending).toBe(1);
   });
 
+  it('what had not been pushed yet keeps its reason', async () => {
+    const world = catalogWorld();
+    world.up('s', 'a');
+    const { story } = await listed(world);
+    world.up('s', 'a', { status: 'draining' });
+    world.down('s', 'a');
+    await world.clock.advance(1);
+    world.etcd.endWatches({ reason: 'canceled' });
+    await world.clock.advance(RESYNC);
+    expect(story()).toEqual(['added a', 'removed a drained']);
+  });
+
   it('one of the two takes the other along, and both come back', async () => {
     const world = catalogWorld();
     world.up('s', 'a');
@@ -546,6 +558,18 @@ describe('release and close', () => {
     await expect(share.ready()).rejects.toMatchObject({ code: 'CLOSED' });
     share.release();
     expect(() => world.catalog.acquire('s')).toThrow(expect.objectContaining({ code: 'CLOSED' }));
+  });
+
+  it('cancels the push that is held back', async () => {
+    const world = catalogWorld();
+    world.up('s', 'a');
+    await listed(world);
+    world.up('s', 'b');
+    await world.clock.advance(5);
+    // The reconciling list and the push.
+    expect(world.clock.pending).toBe(2);
+    await world.catalog.close();
+    expect(world.clock.pending).toBe(0);
   });
 
   it('rejects who waits with CLOSED', async () => {

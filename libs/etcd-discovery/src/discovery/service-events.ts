@@ -19,8 +19,7 @@ export const serviceEvents = (catalog: ServiceCatalog, service: string, ended: A
       share.release();
     });
     const emit = (events: readonly ServiceEvent[]) => {
-      // A consumer may unsubscribe in the midst of a batch.
-      for (const event of events) if (!subscriber.closed) subscriber.next(event);
+      for (const event of events) subscriber.next(event);
     };
     const { snapshot } = share;
     if (snapshot) {
