@@ -33,9 +33,11 @@ const keyFunction = (config: PolicyConfig): KeyOf => {
  */
 class ConsistentHashPicker implements Picker {
   private ready: readonly PickCandidate[] = [];
-  private all: readonly PickCandidate[] = [];
   private ring = new HashRing([]);
-  private onRing: readonly { id: string; weight: number }[] = [];
+  /** Index on the ring and weight there, by id. */
+  private places = new Map<string, { readonly index: number; readonly weight: number }>();
+  /** By index on the ring: the candidate, and 1 where it is ready. */
+  private candidates: PickCandidate[] = [];
   private usable = new Uint8Array(0);
   private draw = new WeightedDraw([]);
 
@@ -45,28 +47,31 @@ class ConsistentHashPicker implements Picker {
   ) {}
 
   update(ready: readonly PickCandidate[], all: readonly PickCandidate[]): void {
-    // Positions come from the ids, so the order must too: two clients that learn of instances in different order agree.
-    const sorted = [...all].sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
-    if (!this.isOnRing(sorted)) {
-      this.ring = new HashRing(sorted);
-      this.onRing = sorted.map(({ id, weight }) => ({ id, weight }));
+    if (!this.isOnRing(all)) {
+      const members = all.map(({ id, weight }) => ({ id, weight }));
+      this.ring = new HashRing(members);
+      this.places = new Map(members.map(({ id, weight }, index) => [id, { index, weight }]));
     }
-    const usable = new Set(ready.map((candidate) => candidate.id));
-    this.usable = Uint8Array.from(sorted, (candidate) => (usable.has(candidate.id) ? 1 : 0));
-    this.all = sorted;
+    this.candidates = [];
+    this.usable = new Uint8Array(all.length);
+    for (const candidate of ready) {
+      const { index } = this.places.get(candidate.id)!;
+      this.candidates[index] = candidate;
+      this.usable[index] = 1;
+    }
     this.ready = ready;
     this.draw = new WeightedDraw(ready.map((candidate) => candidate.weight));
   }
 
   pick(request: PickRequest): PickCandidate {
     const key = this.keyOf(request);
-    const owner = key === undefined ? -1 : this.ring.lookup(key, this.usable);
-    return owner < 0 ? this.ready[this.draw.draw(this.random)]! : this.all[owner]!;
+    const index = key === undefined ? -1 : this.ring.lookup(key, this.usable);
+    return this.candidates[index] ?? this.ready[this.draw.draw(this.random)]!;
   }
 
-  private isOnRing(sorted: readonly PickCandidate[]): boolean {
-    if (sorted.length !== this.onRing.length) return false;
-    return sorted.every(({ id, weight }, i) => this.onRing[i]!.id === id && this.onRing[i]!.weight === weight);
+  private isOnRing(all: readonly PickCandidate[]): boolean {
+    if (all.length !== this.places.size) return false;
+    return all.every(({ id, weight }) => this.places.get(id)?.weight === weight);
   }
 }
 

@@ -42,12 +42,12 @@ export class HashRing {
   private readonly starts: Uint32Array;
   private readonly shift: number;
 
-  constructor(owners: readonly RingOwner[]) {
-    let total = owners.reduce((sum, owner) => sum + owner.weight, 0);
+  constructor(private readonly members: readonly RingOwner[]) {
+    let total = members.reduce((sum, owner) => sum + owner.weight, 0);
     // Powers of two: a set that grows by one rarely crosses one, and only then do keys move for everyone.
     let scale = 1;
     for (; total > MAX_POINTS; total /= 2) scale *= 2;
-    const counts = owners.map((owner) => Math.max(1, Math.round(owner.weight / scale)));
+    const counts = members.map((owner) => Math.max(1, Math.round(owner.weight / scale)));
     const size = counts.reduce((sum, count) => sum + count, 0);
     const bits = Math.max(1, Math.ceil(Math.log2(size + 1)));
     this.shift = 32 - bits;
@@ -55,7 +55,7 @@ export class HashRing {
     const points = new Uint32Array(size);
     const starts = new Uint32Array(2 ** bits + 1);
     let next = 0;
-    owners.forEach((owner, index) => {
+    members.forEach((owner, index) => {
       const base = hashText(owner.id);
       for (let i = 1; i <= counts[index]!; i++) {
         const point = mix(base + Math.imul(i, GOLDEN));
@@ -109,9 +109,12 @@ export class HashRing {
 
   /** Puts a point into its slice, whose points at [from, to) are sorted; there is about one per slice. */
   private insert(point: number, owner: number, from: number, to: number): void {
-    const { hashes, owners } = this;
+    const { hashes, owners, members } = this;
+    // Two owners at one point go by id, so that the order they are given in means nothing.
+    const isAfter = (at: number): boolean =>
+      hashes[at]! > point || (hashes[at] === point && members[owners[at]!]!.id > members[owner]!.id);
     let at = to;
-    for (; at > from && hashes[at - 1]! > point; at--) {
+    for (; at > from && isAfter(at - 1); at--) {
       hashes[at] = hashes[at - 1]!;
       owners[at] = owners[at - 1]!;
     }

@@ -49,12 +49,13 @@ export class BalancedChild implements PickCandidate {
   private destroyed = false;
 
   constructor(
-    readonly address: string,
     private endpoint: DiscoveryEndpoint,
+    /** Of the list that named it last. */
+    public generation: number,
     helper: experimental.ChannelControlHelper,
     options: ChannelOptions,
     private readonly clock: Clock,
-    private readonly onStateChange: (child: BalancedChild) => void,
+    private readonly onStateChange: () => void,
   ) {
     this.stateChangedAt = clock.now();
     const childHelper = experimental.createChildChannelControlHelper(helper, {
@@ -64,6 +65,10 @@ export class BalancedChild implements PickCandidate {
       requestReresolution: () => {},
     });
     this.leaf = new experimental.LeafLoadBalancer(endpoint, childHelper, options, '');
+  }
+
+  get address(): string {
+    return this.endpoint.address;
   }
 
   get id(): string {
@@ -112,7 +117,8 @@ export class BalancedChild implements PickCandidate {
   }
 
   /** The same address in a new list. */
-  update(endpoint: DiscoveryEndpoint): void {
+  update(endpoint: DiscoveryEndpoint, generation: number): void {
+    this.generation = generation;
     const previous = this.endpoint.instance;
     this.endpoint = endpoint;
     const { instance } = endpoint;
@@ -191,7 +197,7 @@ export class BalancedChild implements PickCandidate {
       if (previous === connectivityState.READY) this.lastError = 'the connection was closed';
       this.reconnect(previous === connectivityState.READY ? livedMs : STABLE_AFTER_MS);
     }
-    this.onStateChange(this);
+    this.onStateChange();
   }
 
   /** Every child stays connected, as in round_robin: at once, unless two connections in a row did not last. */

@@ -35,9 +35,11 @@ export class DiscoveryPicker implements experimental.Picker {
     const chosen = this.picker.pick(this.request) as BalancedChild;
     const result = chosen.pick(args);
     if (result) return result;
-    // Its connection ended in this very turn of the event loop and the new picker is on its way: any other will do.
-    for (const child of this.ready) {
-      const other = child.pick(args);
+    // Its connection ended just now and the new picker is on its way: any other will do.
+    const { ready } = this;
+    const start = Math.floor(Math.random() * ready.length);
+    for (let i = 0; i < ready.length; i++) {
+      const other = ready[(start + i) % ready.length]!.pick(args);
       if (other) return other;
     }
     return QUEUE;

@@ -51,6 +51,7 @@ export class EtcdLoadBalancer implements experimental.LoadBalancer, LiveBalancer
   private state = connectivityState.IDLE;
   /** Why there are no children, when there are none. */
   private emptyReason = 'no instance is known yet';
+  private generation = 0;
   private publishScheduled = false;
   private updating = false;
   private destroyed = false;
@@ -134,38 +135,36 @@ export class EtcdLoadBalancer implements experimental.LoadBalancer, LiveBalancer
   }
 
   private reconcile(endpoints: readonly DiscoveryEndpoint[], options: ChannelOptions): void {
-    const gone = new Set(this.children.keys());
     // Children report while they are made and unmade; one picture at the end is enough.
     this.updating = true;
+    const generation = ++this.generation;
     for (const endpoint of endpoints) {
-      const address = experimental.endpointToString(endpoint);
-      gone.delete(address);
-      const known = this.children.get(address);
+      const known = this.children.get(endpoint.address);
       if (known) {
-        known.update(endpoint);
+        known.update(endpoint, generation);
         continue;
       }
-      const child = new BalancedChild(address, endpoint, this.helper, options, this.deps.clock, (changed) =>
-        this.onChildChange(changed),
+      const child = new BalancedChild(endpoint, generation, this.helper, options, this.deps.clock, () =>
+        this.onChildChange(),
       );
-      this.children.set(address, child);
+      this.children.set(endpoint.address, child);
       child.connect();
     }
-    for (const address of gone) {
-      this.children.get(address)!.destroy();
-      this.children.delete(address);
+    for (const child of this.children.values()) {
+      if (child.generation === generation) continue;
+      this.children.delete(child.address);
+      child.destroy();
     }
     this.updating = false;
   }
 
   /**
-   * Many children change in one turn when a service starts or goes; the channel gets one picker for all of them. Further
-   * instances of a large service, which serves already, are taken in by the batch.
+   * Many children change in one turn when a service starts or goes; the channel gets one picker for all of them. With a
+   * large service it gets one per batch: until then, picks find their way around a connection that is lost.
    */
-  private onChildChange(child: BalancedChild): void {
+  private onChildChange(): void {
     if (this.updating || this.publishScheduled) return;
-    const canWait = this.children.size > LARGE && this.isServing && child.state === connectivityState.READY;
-    if (canWait) {
+    if (this.children.size > LARGE) {
       this.cancelBatch ??= this.deps.clock.after(BATCH_MS, () => this.publish());
       return;
     }

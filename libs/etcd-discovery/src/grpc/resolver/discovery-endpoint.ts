@@ -20,6 +20,8 @@ export const LB_POLICY_NAME = 'etcd_discovery';
 /** The part of grpc-js's `Endpoint` that we make, with the instance behind it: endpoints reach the balancer by reference. */
 export interface DiscoveryEndpoint {
   addresses: { host: string; port: number }[];
+  /** `host:port`, made once for all who need to compare addresses. */
+  address: string;
   instance: ServiceInstance;
 }
 

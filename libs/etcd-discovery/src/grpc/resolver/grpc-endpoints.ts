@@ -1,3 +1,4 @@
+import { formatHostPort } from '../../instance/host-port.js';
 import type { ServiceInstance } from '../../instance/service-instance.js';
 import type { DiscoveryEndpoint } from './discovery-endpoint.js';
 
@@ -11,10 +12,10 @@ export const grpcEndpoints = (instances: readonly ServiceInstance[]): DiscoveryE
     const endpoint = instance.endpoints.find(({ protocol }) => protocol === 'grpc');
     if (!endpoint) continue;
     const { host, port } = endpoint;
-    const key = `${host} ${port}`;
-    const rival = byAddress.get(key);
+    const address = formatHostPort(host, port);
+    const rival = byAddress.get(address);
     if (rival && rival.instance.createRevision >= instance.createRevision) continue;
-    byAddress.set(key, { addresses: [{ host, port }], instance });
+    byAddress.set(address, { addresses: [{ host, port }], address, instance });
   }
   return [...byAddress.values()];
 };
