@@ -1,5 +1,5 @@
-import { isDeepStrictEqual } from 'node:util';
 import type { ServiceInstance } from '../instance/service-instance.js';
+import { sameData } from './same-data.js';
 import type { ServiceEvent, ServiceSnapshot, SnapshotChange } from './service-catalog.js';
 
 /** A key under a service and what it says. */
@@ -128,7 +128,7 @@ const saysTheSame = (a: KnownKey, b: KnownKey): boolean =>
   a.modRevision === b.modRevision &&
   a.createRevision === b.createRevision &&
   a.problem === b.problem &&
-  isDeepStrictEqual(a.instance, b.instance);
+  sameData(a.instance, b.instance);
 
 const difference = (before: KnownKey | undefined, now: KnownKey, revision: number): ServiceEvent | undefined => {
   const previous = serving(before);
