@@ -1,4 +1,5 @@
 import { writeFile } from 'node:fs/promises';
+import { constants } from 'node:os';
 import { watchParent } from '../../common/src/parent-watch.js';
 import { ArgumentsError, type DemoArguments, HELP, parseDemoArguments } from './arguments.js';
 import { Demo } from './demo.js';
@@ -40,14 +41,17 @@ async function main(args: DemoArguments): Promise<number> {
   print('');
   if (model.firstCallMs !== undefined)
     print(`First successful call ${(model.firstCallMs / 1_000).toFixed(1)} s after the start of the demo.`);
+  if (args.json !== undefined) {
+    await writeFile(args.json, `${JSON.stringify(results(args, model, demo), undefined, 2)}\n`);
+  }
+  // With --keep, Ctrl+C is the way to end; without, the run is not complete.
+  if (interrupted !== undefined && model.phase?.name !== 'keep') {
+    print(`Interrupted: not all phases were played. ${verdict.failed} of ${verdict.calls} calls failed.`);
+    return 128 + constants.signals[interrupted];
+  }
   for (const line of verdict.details) print(line);
   print(verdict.text);
-  if (args.json !== undefined)
-    await writeFile(args.json, `${JSON.stringify(results(args, model, demo), undefined, 2)}\n`);
-  // With --keep, Ctrl+C is the way to end; without, the run is not complete.
-  const complete = interrupted === undefined || model.phase?.name === 'keep';
-  if (!complete) print('Interrupted: not all phases were played.');
-  return verdict.ok && complete ? 0 : 1;
+  return verdict.ok ? 0 : 1;
 }
 
 function results(args: DemoArguments, model: DemoModel, demo: Demo) {

@@ -86,6 +86,7 @@ export async function playPhase(phase: Phase, stage: Stage, atLeastMs: number): 
     await delay(Math.max(0, atLeastMs - (performance.now() - startedAt)), undefined, { signal: stage.signal });
   } finally {
     record.seconds = (performance.now() - startedAt) / 1_000;
-    record.changes = stage.changes.take();
+    // What a run that was interrupted did not wait for did not fail to come.
+    record.changes = stage.changes.take().filter(({ tookMs }) => tookMs !== undefined || !stage.signal.aborted);
   }
 }
