@@ -16,8 +16,8 @@ export function discoveryOptions(config: ConfigService, env: NodeJS.ProcessEnv =
   // Into the object that was loaded, not into a copy: mistakes in it are reported with file and line.
   Object.assign(registration, {
     ...(zone ? { zone } : {}),
-    // A weight that is no number is refused by the module, with its path.
-    ...(weight ? { weight: Number(weight) } : {}),
+    // A weight that is no number is refused by the module, which says what was given.
+    ...(weight ? { weight: /^\d+$/.test(weight) ? Number(weight) : weight } : {}),
     // Whoever looks into etcd sees which process an instance is.
     metadata: { host: hostname(), pid: String(process.pid), ...registration.metadata },
   });
