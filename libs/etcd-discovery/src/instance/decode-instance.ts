@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { formatHostPort } from './host-port.js';
 import {
   isGoMicro,
@@ -56,14 +57,10 @@ const read = ({ service, id, value }: StoredValue): InstanceContent => {
 };
 
 const decodeUtf8 = (value: Buffer): string => {
-  try {
-    return utf8.decode(value).trim();
-  } catch {
-    throw new UnreadableValue('the value is not UTF-8');
-  }
+  if (!isUtf8(value)) throw new UnreadableValue('the value is not UTF-8');
+  // `trim` takes the line feed of `etcdctl put` from a pipe, and a byte order mark.
+  return value.toString('utf8').trim();
 };
-
-const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 const parseJson = (text: string): JsonObject => {
   let parsed: unknown;

@@ -1,6 +1,6 @@
 import { parseEndpointAddress, parseEndpointUrl } from './instance-endpoint.js';
 import { JsonObject } from './json-value.js';
-import { type Metadata, readMetadata } from './metadata.js';
+import { EMPTY_METADATA, freezeMetadata, type Metadata, readMetadata, RESERVED_METADATA_KEYS } from './metadata.js';
 import {
   DEFAULT_WEIGHT,
   type EndpointProtocol,
@@ -59,14 +59,13 @@ const readNative = (value: JsonObject, service: string): InstanceContent => {
     throw new UnreadableValue(`status ${quote(status ?? '')} is neither "up" nor "draining"`);
   }
   const stored = metadataOf(value.get('metadata'));
-  const { zone, weight: _weight, ...own } = stored;
   const registeredAt = new Date(value.text('registeredAt') ?? '');
   return {
     format: 'native',
     endpoints: endpointsOf(value),
-    ...commonFields({ version: value.get('version'), zone, weight: value.get('weight') }),
+    ...commonFields({ version: value.get('version'), zone: stored.zone, weight: value.get('weight') }),
     // `zone` and `weight` are in there for stock readers; to ours they are fields of the instance.
-    metadata: metadataOf(own),
+    metadata: freezeMetadata(Object.entries(stored).filter(([key]) => !RESERVED_METADATA_KEYS.has(key))),
     status,
     ...(Number.isNaN(registeredAt.getTime()) ? {} : { registeredAt }),
   };
@@ -147,7 +146,7 @@ const commonFields = (given: { version?: unknown; zone?: unknown; weight?: unkno
     ...(version === undefined ? {} : { version }),
     ...(zone === undefined ? {} : { zone }),
     weight: weightOf(given.weight),
-    metadata: given.metadata ?? metadataOf(undefined),
+    metadata: given.metadata ?? EMPTY_METADATA,
     status: 'up' as const,
   };
 };

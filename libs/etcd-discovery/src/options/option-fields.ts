@@ -107,7 +107,7 @@ export const pem = (what: string, secret: boolean) =>
 
 export const name = (kind: string) =>
   field((given): FieldResult<string> =>
-    isValidName(given) ? { value: given } : { expected: `a ${kind}: ${NAME_GRAMMAR}` },
+    isValidName(given) ? { value: given } : { expected: `${kind}: ${NAME_GRAMMAR}` },
   );
 
 /** For the keys of maps by service. */

@@ -27,23 +27,23 @@ export const originOf = (object: object): ObjectOrigin | undefined => origins.ge
 
 /** Where the option at `path` was written, in words; undefined when it came from code. */
 export const locate = (root: unknown, path: OptionPath): string | undefined => {
-  let found: { origin: ObjectOrigin; rest: OptionPath } | undefined;
+  let place: { file: string; path: string } | undefined;
+  let nearest: KeyOrigin | undefined;
   let value: unknown = root;
-  for (let depth = 0; ; depth++) {
-    if (typeof value !== 'object' || value === null) break;
-    const origin = origins.get(value);
-    if (origin) found = { origin, rest: path.slice(depth) };
+  for (let depth = 0; typeof value === 'object' && value !== null; depth++) {
     const key = path[depth];
+    const origin = origins.get(value);
+    if (origin?.file !== undefined) {
+      const inFile = [origin.path, ...path.slice(depth)].filter((part) => part !== '').join('.');
+      place = { file: origin.file, path: inFile };
+    }
+    // What is missing has no line of its own, but the map that it is missing from has.
+    nearest = (key === undefined ? undefined : origin?.keys.get(String(key))) ?? nearest;
     if (key === undefined || !Object.hasOwn(value, key)) break;
     value = (value as Record<string | number, unknown>)[key];
   }
-  return found && describe(found.origin, found.rest);
-};
-
-const describe = ({ file, path, keys }: ObjectOrigin, rest: OptionPath): string | undefined => {
-  const key = keys.get(String(rest[0] ?? ''));
-  if (key && 'variable' in key) return `from the environment variable ${key.variable}`;
-  if (file === undefined) return undefined;
-  const inFile = [path, ...rest].filter((part) => part !== '').join('.');
-  return `${inFile === '' ? '' : `${inFile} in `}${file}${key ? `:${key.line}` : ''}`;
+  if (nearest && 'variable' in nearest) return `from the environment variable ${nearest.variable}`;
+  if (!place) return undefined;
+  const where = nearest ? `${place.file}:${nearest.line}` : place.file;
+  return place.path === '' ? where : `${place.path} in ${where}`;
 };

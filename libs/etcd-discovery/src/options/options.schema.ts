@@ -72,16 +72,23 @@ const etcdSection = section(
   checkEtcd,
 );
 
-export const registrationSection = section({
-  name: fields.name('service name'),
-  addr: fields.listenAddress().optional(),
-  transport: fields.oneOf('grpc', 'tcp', 'http').optional(),
-  id: fields.name('instance id').optional(),
-  advertise: fields.advertise().optional(),
+/** What may change while a service is registered. */
+const changeable = {
   version: fields.label('a version').optional(),
   zone: fields.label('a zone').optional(),
   weight: fields.integer(1, 10_000).optional(),
   metadata: metadata().optional(),
+};
+
+export const registrationPatchSection = section(changeable);
+
+export const registrationSection = section({
+  ...changeable,
+  name: fields.name('a service name'),
+  addr: fields.listenAddress().optional(),
+  transport: fields.oneOf('grpc', 'tcp', 'http').optional(),
+  id: fields.name('an instance id').optional(),
+  advertise: fields.advertise().optional(),
   ttl: fields.duration({ minMs: MIN_TTL_MS, numbersFromMs: TTL_SECONDS_FROM_MS }).optional(),
   mirror: section({
     goZero: fields.foreignKey("the key of a go-zero service, such as 'users.rpc'").optional(),
@@ -126,7 +133,7 @@ const discoverySection = section({
   static: mapOf(oneOrMany(fields.callAddress()), fields.serviceKeyProblem).optional(),
   sources: listOf(
     section({
-      service: fields.name('service name'),
+      service: fields.name('a service name'),
       prefix: fields.foreignKey('a key prefix'),
       format: fields.oneOf('etcd-naming', 'kratos', 'kitex', 'go-zero', 'go-micro', 'plain'),
     }),
@@ -160,7 +167,7 @@ const checkTwins = (registrations: readonly unknown[], report: Report): void => 
 
 export const optionsSchema = section(
   {
-    name: fields.name('connection name').optional(),
+    name: fields.name('a connection name').optional(),
     enabled: fields.bool().optional(),
     namespace: fields.namespace().optional(),
     failFast: fields.bool().optional(),

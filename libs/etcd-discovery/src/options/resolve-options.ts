@@ -1,3 +1,4 @@
+import type { z } from 'zod';
 import { EMPTY_METADATA } from '../instance/metadata.js';
 import { isMap, mistakesOf } from './option-section.js';
 import { CLIENT_DEFAULTS, DEFAULT_WEIGHT, DEFAULTS, RETRY_DEFAULTS } from './defaults.js';
@@ -10,6 +11,7 @@ import {
   type GivenOptions,
   type GivenRegistration,
   optionsSchema,
+  registrationPatchSection,
   registrationSection,
 } from './options.schema.js';
 import type {
@@ -41,11 +43,33 @@ export const resolveOptions = (input: unknown, env: NodeJS.ProcessEnv = process.
  *
  * @throws InvalidOptionsError
  */
-export const resolveRegistration = (input: unknown): ResolvedRegistration => {
-  const parsed = registrationSection.safeParse(input);
-  if (parsed.success) return registrationOf(parsed.data);
-  const mistakes = mistakesOf(parsed.error).map((mistake) => ({ ...mistake, path: ['registration', ...mistake.path] }));
-  throw invalidOptions({ registration: input }, mistakes);
+export const resolveRegistration = (input: unknown): ResolvedRegistration =>
+  registrationOf(parsePart(registrationSection, 'registration', input));
+
+/** The part of a registration that can change while it stands. */
+export type ResolvedRegistrationPatch = Partial<Pick<ResolvedRegistration, 'version' | 'zone' | 'weight' | 'metadata'>>;
+
+/**
+ * The same for a change of a registration, as `ServiceRegistry.update` takes it. Only what is given is in the result; an
+ * empty `zone` or `version` counts as not given.
+ *
+ * @throws InvalidOptionsError
+ */
+export const resolveRegistrationPatch = (input: unknown): ResolvedRegistrationPatch => {
+  const { version, zone, weight, metadata } = parsePart(registrationPatchSection, 'registration', input);
+  return {
+    ...onlyIfGiven('version', version),
+    ...onlyIfGiven('zone', zone),
+    ...onlyIfGiven('weight', weight),
+    ...onlyIfGiven('metadata', metadata),
+  };
+};
+
+const parsePart = <T extends z.ZodType>(type: T, name: string, input: unknown): z.output<T> => {
+  const parsed = type.safeParse(input);
+  if (parsed.success) return parsed.data;
+  const mistakes = mistakesOf(parsed.error).map((mistake) => ({ ...mistake, path: [name, ...mistake.path] }));
+  throw invalidOptions({ [name]: input }, mistakes);
 };
 
 /** What the clients of one service go by: its own settings over the common ones. */
