@@ -1,6 +1,7 @@
 import { Metadata, credentials, status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { balancers } from '../../src/balancing/balancer-directory.js';
+import { definePicker } from '../../src/balancing/picker-registry.js';
 import { connections } from '../../src/catalog/connection-directory.js';
 import { defaultChannelOptions, etcdTarget } from '../../src/grpc/client/dial.js';
 import type { ServiceInstance } from '../../src/instance/service-instance.js';
@@ -145,6 +146,23 @@ describe('a plain grpc-js client on etcd:///echo', () => {
     connection.defaults = { loadBalancing: { policy: 'round-robin' } };
     push(...(await start('a')).map((server) => listed(server)));
     await expect(callUnary(plainClient())).rejects.toThrow(/unknown load-balancing policy "round-robin"; known are/);
+  });
+
+  it('a picker of the user´s that throws costs no call and is reported once', async () => {
+    definePicker('broken', () => ({
+      update: () => {},
+      pick: () => {
+        throw new Error('cannot decide');
+      },
+    }));
+    const log = vi.spyOn(console, 'error').mockImplementation(() => {});
+    connection.defaults = { loadBalancing: { policy: 'broken' } };
+    push(...(await start('a', 'b')).map((server) => listed(server)));
+    expect(Object.keys(await run(plainClient(), 100))).toHaveLength(2);
+    expect(
+      log.mock.calls.flat().filter((text) => String(text).includes('"broken" of service "echo" failed')),
+    ).toHaveLength(1);
+    log.mockRestore();
   });
 
   it('uses an instance that joins, and none that left; what is in flight there ends well', async () => {

@@ -247,6 +247,16 @@ describe('DiscoveryClientGrpc', () => {
     await vi.waitFor(() => expect(cancelled).toBe(1));
   });
 
+  it('an HTTP proxy in the environment is not for it', async () => {
+    vi.stubEnv('http_proxy', 'http://127.0.0.1:1');
+    try {
+      list(...(await start('a')));
+      expect((await firstValueFrom(clientOf().get({}))).server).toBe('a');
+    } finally {
+      vi.unstubAllEnvs();
+    }
+  });
+
   it('its own loadBalancing wins over the connection´s', async () => {
     connection.defaults = { loadBalancing: { policy: 'random' } };
     list(...(await start('a', 'b', 'c')));

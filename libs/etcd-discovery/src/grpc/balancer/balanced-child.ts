@@ -80,7 +80,8 @@ export class BalancedChild implements PickCandidate {
   }
 
   get weight(): number {
-    return this.endpoint.instance.weight;
+    // Pickers divide by it.
+    return Math.max(1, this.endpoint.instance.weight);
   }
 
   get zone(): string | undefined {

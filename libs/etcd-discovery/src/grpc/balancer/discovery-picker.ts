@@ -1,6 +1,6 @@
 import { Metadata, experimental, status } from '@grpc/grpc-js';
 import type { Picker, PickRequest } from '../../balancing/picker.interface.js';
-import type { BalancedChild } from './balanced-child.js';
+import { BalancedChild } from './balanced-child.js';
 
 /** Reads the call's metadata for a picker. One per grpc picker, moved from call to call: a pick makes no garbage. */
 class MetadataRequest implements PickRequest {
@@ -25,22 +25,36 @@ const QUEUE: experimental.PickResult = {
 export class DiscoveryPicker implements experimental.Picker {
   private readonly request = new MetadataRequest();
 
+  /** @param onPickerError is told when the picker, which may be the user's, throws or names nobody */
   constructor(
     private readonly picker: Picker,
     private readonly ready: readonly BalancedChild[],
+    private readonly onPickerError: (error: unknown) => void,
   ) {}
 
   pick(args: experimental.PickArgs): experimental.PickResult {
+    return this.choose(args)?.pick(args) ?? this.pickAny(args);
+  }
+
+  private choose(args: experimental.PickArgs): BalancedChild | undefined {
     this.request.metadata = args.metadata;
-    const chosen = this.picker.pick(this.request) as BalancedChild;
-    const result = chosen.pick(args);
-    if (result) return result;
-    // Its connection ended just now and the new picker is on its way: any other will do.
+    try {
+      const chosen = this.picker.pick(this.request);
+      if (chosen instanceof BalancedChild) return chosen;
+      this.onPickerError(new TypeError('it picked none of the candidates it was given'));
+    } catch (error) {
+      this.onPickerError(error);
+    }
+    return undefined;
+  }
+
+  /** Where the chosen connection ended just now and the new picker is on its way, any other will do. */
+  private pickAny(args: experimental.PickArgs): experimental.PickResult {
     const { ready } = this;
     const start = Math.floor(Math.random() * ready.length);
     for (let i = 0; i < ready.length; i++) {
-      const other = ready[(start + i) % ready.length]!.pick(args);
-      if (other) return other;
+      const result = ready[(start + i) % ready.length]!.pick(args);
+      if (result) return result;
     }
     return QUEUE;
   }

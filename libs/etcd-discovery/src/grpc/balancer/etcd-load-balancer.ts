@@ -1,4 +1,4 @@
-import { type ChannelOptions, connectivityState, experimental } from '@grpc/grpc-js';
+import { type ChannelOptions, connectivityState, experimental, logVerbosity } from '@grpc/grpc-js';
 import type {
   BalancerDirectory,
   BalancerView,
@@ -48,6 +48,7 @@ export class EtcdLoadBalancer implements experimental.LoadBalancer, LiveBalancer
   private configured: PolicyConfig = { policy: 'least_request' };
   private active: { readonly policy: PolicyConfig; readonly picker: Picker } | undefined;
   private policyError: string | undefined;
+  private reportedPolicy: PolicyConfig | undefined;
   private state = connectivityState.IDLE;
   /** Why there are no children, when there are none. */
   private emptyReason = 'no instance is known yet';
@@ -206,11 +207,20 @@ export class EtcdLoadBalancer implements experimental.LoadBalancer, LiveBalancer
   private serve(ready: readonly BalancedChild[], all: readonly BalancedChild[]): void {
     const picker = this.picker();
     if (!picker) return this.fail(this.policyError!);
-    picker.update(ready, all);
+    try {
+      picker.update(ready, all);
+    } catch (error) {
+      // A picker of the user's; calls go on without it.
+      this.reportPickerError(error);
+    }
     this.cancelWait?.();
     this.cancelWait = undefined;
     this.waitIsOver = false;
-    this.setState(connectivityState.READY, new DiscoveryPicker(picker, ready), null);
+    this.setState(
+      connectivityState.READY,
+      new DiscoveryPicker(picker, ready, (error) => this.reportPickerError(error)),
+      null,
+    );
   }
 
   /** The picker of the policy in force; a new one only when the policy is another. */
@@ -225,6 +235,18 @@ export class EtcdLoadBalancer implements experimental.LoadBalancer, LiveBalancer
       this.policyError = error instanceof Error ? error.message : String(error);
       return undefined;
     }
+  }
+
+  /** Once per policy: it may happen on every call. */
+  private reportPickerError(error: unknown): void {
+    if (this.reportedPolicy === this.active?.policy) return;
+    this.reportedPolicy = this.active?.policy;
+    const reason = error instanceof Error ? error.message : String(error);
+    experimental.log(
+      logVerbosity.ERROR,
+      `the load-balancing policy "${this.policy.policy}" of service "${this.service}" failed: ${reason}. ` +
+        'Calls go to any instance that is ready',
+    );
   }
 
   private wait(): void {

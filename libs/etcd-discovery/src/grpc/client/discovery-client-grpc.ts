@@ -5,7 +5,6 @@ import { assertPolicyDefined } from '../../balancing/picker-registry.js';
 import { type DiscoveryConnection, connections } from '../../catalog/connection-directory.js';
 import { InvalidOptionsError } from '../../etcd-discovery.errors.js';
 import type { ResolvedClientDefaults } from '../../options/resolved-options.js';
-import { systemClock } from '../../utils/clock.js';
 import '../register.js';
 import { clientDefaults } from '../resolver/client-defaults.js';
 import { CLIENT_SETTINGS_OPTION, type ClientSettings } from '../resolver/discovery-endpoint.js';
@@ -111,7 +110,7 @@ export class DiscoveryClientGrpc extends ClientGrpcProxy {
         (callOptions: CallOptions, callback) => invoke(request, sent, callOptions, callback),
         options,
         () => this.policyOf(method),
-        { clock: systemClock, random: Math.random, serializeError: (error) => this.serializeError(error) as unknown },
+        { after: afterInCall, random: Math.random, serializeError: (error) => this.serializeError(error) as unknown },
       );
     };
   }
@@ -160,6 +159,12 @@ export class DiscoveryClientGrpc extends ClientGrpcProxy {
     return [request, withWaitForReady(metadata, true), ...(options ? [options] : [])];
   }
 }
+
+/** Holds the process, unlike the clock's timers: between two attempts of a call nothing else may do so. */
+const afterInCall = (ms: number, run: () => void): (() => void) => {
+  const timer = setTimeout(run, ms);
+  return () => clearTimeout(timer);
+};
 
 const toNestOptions = (options: DiscoveryGrpcOptions): NestGrpcOptions => {
   const { service, connection, protoPath, packageDefinition, loader, channelOptions } = options;

@@ -1,6 +1,6 @@
 import { type CallOptions, type ClientUnaryCall, type Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { Observable, type Subscriber } from 'rxjs';
-import type { Clock, Random } from '../../utils/clock.js';
+import type { Random } from '../../utils/clock.js';
 import type { RetryBudget } from './retry-budget.js';
 
 /** How one call behaves; read when it is subscribed to. */
@@ -12,7 +12,8 @@ export interface UnaryCallPolicy {
 }
 
 export interface UnaryCallDeps {
-  readonly clock: Clock;
+  /** Calls `run` once after `ms`; the returned function cancels. */
+  readonly after: (ms: number, run: () => void) => () => void;
   readonly random: Random;
   /** What the subscriber sees of an error; Nest's own hook. */
   readonly serializeError: (error: unknown) => unknown;
@@ -75,7 +76,7 @@ class UnaryRun {
       if (!isRepeat && attempts !== undefined && this.mayRepeat(error, attempts)) {
         // ±20 %, as gRFC A6 has it.
         const delayMs = repeat!.backoffMs * (0.8 + 0.4 * this.deps.random());
-        this.cancelTimer = this.deps.clock.after(delayMs, () => this.attempt(true));
+        this.cancelTimer = this.deps.after(delayMs, () => this.attempt(true));
         return;
       }
       this.done = true;

@@ -48,8 +48,9 @@ export const adaptListener = (listener: experimental.ResolverListener | LegacyLi
   }
   return {
     shape: 'object',
-    endpoints: (endpoints, serviceConfig, attributes) => {
-      listener.onSuccessfulResolution(endpoints, serviceConfig, null, null, attributes);
+    endpoints: (endpoints, serviceConfig) => {
+      // Attributes are for our balancer, which is not there; up to 1.12 a new object in them means new connections.
+      listener.onSuccessfulResolution(endpoints, serviceConfig, null, null, {});
     },
     unavailable: (details) => {
       listener.onError(unavailable(details));
