@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { EtcdRequestError } from '../etcd/etcd-status.js';
-import { catalogWorld, discoveryOptions, follow, idsOf } from '../../test/support/catalog-world.js';
+import { catalogWorld, discoveryOptions, follow, idsOf, MOMENT } from '../../test/support/catalog-world.js';
 
-const MOMENT = 10;
 const NAMESPACE = { key: '/services/', rangeEnd: '/services0' };
 
 const listedNamespace = async (world: ReturnType<typeof catalogWorld>) => {

@@ -1,40 +1,15 @@
 import { describe, expect, it, vi } from 'vitest';
-import type { DiscoveryConnection } from '../catalog/connection-directory.js';
-import type { ServiceEvent } from '../catalog/service-catalog.js';
 import { EtcdRequestError } from '../etcd/etcd-status.js';
-import { DiscoveryTimeoutError, ServiceUnavailableError } from '../etcd-discovery.errors.js';
-import { catalogWorld, discoveryOptions } from '../../test/support/catalog-world.js';
-import { seededRandom, settle } from '../../test/support/fake-clock.js';
-import { DiscoveryService } from './discovery.service.js';
-
-const MOMENT = 10;
-
-const world = (deps: Parameters<typeof catalogWorld>[0] = {}) => {
-  const base = catalogWorld(deps);
-  const connection: DiscoveryConnection = {
-    name: 'default',
-    catalog: base.catalog,
-    resolveTimeoutMs: 5_000,
-    clientDefaults: () => {
-      throw new Error('not asked for here');
-    },
-  };
-  const discovery = new DiscoveryService(connection, { clock: base.clock, random: seededRandom(3) });
-  /** Turns time until the promise settles. */
-  const settled = async <T>(promise: Promise<T>, ms = MOMENT): Promise<T> => {
-    promise.catch(() => {});
-    await base.clock.advance(ms);
-    return promise;
-  };
-  return { ...base, discovery, settled };
-};
+import { ServiceUnavailableError } from '../etcd-discovery.errors.js';
+import { discoveryOptions, MOMENT } from '../../test/support/catalog-world.js';
+import { discoveryWorld } from '../../test/support/discovery-world.js';
 
 const closed = expect.objectContaining({ code: 'CLOSED' });
 const invalidName = expect.objectContaining({ code: 'INVALID_NAME' });
 
 describe('getService', () => {
   it('opens a watch, waits for the list and picks by weight', async () => {
-    const { discovery, settled, up } = world();
+    const { discovery, settled, up } = discoveryWorld();
     up('s', 'a', { weight: 1 });
     up('s', 'b', { weight: 9 });
     const first = await settled(discovery.getService('s'));
@@ -46,7 +21,7 @@ describe('getService', () => {
   });
 
   it('asks etcd once, and keeps the watch for 60 s after the last use', async () => {
-    const { discovery, settled, up, etcd, clock } = world();
+    const { discovery, settled, up, etcd, clock } = discoveryWorld();
     up('s', 'a');
     await settled(Promise.all([discovery.getService('s'), discovery.getService('s')]));
     await clock.advance(59_000);
@@ -60,14 +35,14 @@ describe('getService', () => {
   });
 
   it('names the service and the revision when etcd lists no instance', async () => {
-    const { discovery, settled } = world();
+    const { discovery, settled } = discoveryWorld();
     const failure = settled(discovery.getService('s'));
     await expect(failure).rejects.toBeInstanceOf(ServiceUnavailableError);
     await expect(failure).rejects.toThrow(/service "s" has no live instance at etcd revision 1; etcd answers/);
   });
 
   it('fails as soon as etcd refuses, with what it said and when', async () => {
-    const { discovery, settled, etcd, clock } = world();
+    const { discovery, settled, etcd, clock } = discoveryWorld();
     etcd.rangeFailures.push(new EtcdRequestError('permission-denied', 'etcdserver: permission denied'));
     const failure = settled(discovery.getService('s'), 2);
     await expect(failure).rejects.toMatchObject({ code: 'SERVICE_UNAVAILABLE', cause: { code: 'ETCD_AUTH' } });
@@ -78,14 +53,14 @@ describe('getService', () => {
   });
 
   it('fails at once while the connection is known to be down', async () => {
-    const { discovery, etcd, clock } = world();
+    const { discovery, etcd, clock } = discoveryWorld();
     etcd.goDown();
     await expect(discovery.getService('s')).rejects.toThrow(/etcd refused at .*: connect ECONNREFUSED/);
     expect(clock.now()).toBe(0);
   });
 
   it('waits for a silent etcd no longer than resolveTimeout', async () => {
-    const { discovery, etcd, clock, settled } = world();
+    const { discovery, etcd, clock, settled } = discoveryWorld();
     const range = etcd.range.bind(etcd);
     etcd.range = (request, options) => range(request, { ...options, timeoutMs: 1_000_000 });
     etcd.frozen = true;
@@ -100,7 +75,7 @@ describe('getService', () => {
   });
 
   it('answers from the last known state while etcd is away', async () => {
-    const { discovery, settled, up, etcd } = world();
+    const { discovery, settled, up, etcd } = discoveryWorld();
     up('s', 'a');
     await settled(discovery.getService('s'));
     etcd.goDown();
@@ -110,7 +85,7 @@ describe('getService', () => {
 
 describe('getServiceList', () => {
   it('gives all live instances, an own array each time', async () => {
-    const { discovery, settled, up } = world();
+    const { discovery, settled, up } = discoveryWorld();
     up('s', 'b');
     up('s', 'a');
     up('s', 'c', { status: 'draining' });
@@ -121,14 +96,14 @@ describe('getServiceList', () => {
   });
 
   it('is empty for a service without instances', async () => {
-    const { discovery, settled } = world();
+    const { discovery, settled } = discoveryWorld();
     expect(await settled(discovery.getServiceList('s'))).toEqual([]);
   });
 });
 
 describe('getAllServices', () => {
   it('gives every service under the namespace, with one watch kept for 60 s', async () => {
-    const { discovery, settled, up, etcd, clock } = world();
+    const { discovery, settled, up, etcd, clock } = discoveryWorld();
     up('a', '1');
     up('b', '1');
     const services = await settled(discovery.getAllServices());
@@ -143,97 +118,15 @@ describe('getAllServices', () => {
   });
 
   it('fails as soon as etcd refuses', async () => {
-    const { discovery, etcd } = world();
+    const { discovery, etcd } = discoveryWorld();
     etcd.goDown();
     await expect(discovery.getAllServices()).rejects.toThrow(/the namespace cannot be listed: etcd refused/);
   });
 });
 
-describe('watchService', () => {
-  const told = (events: ServiceEvent[]) => events.map(({ type, instance }) => `${type} ${instance.id}`);
-
-  it('waits for the list, starts with what is there as added and goes on', async () => {
-    const { discovery, up, down, clock } = world();
-    up('s', 'a');
-    const events: ServiceEvent[] = [];
-    const subscription = discovery.watchService('s').subscribe((event) => events.push(event));
-    expect(events).toEqual([]);
-    await clock.advance(MOMENT);
-    up('s', 'b');
-    down('s', 'a');
-    await clock.advance(200);
-    expect(told(events)).toEqual(['added a', 'added b', 'removed a']);
-    expect(events.map(({ revision }) => revision)).toEqual([2, 3, 4]);
-    subscription.unsubscribe();
-  });
-
-  it('tells a later subscriber the present, at once', async () => {
-    const { discovery, up, clock } = world();
-    up('s', 'a');
-    const stream = discovery.watchService('s');
-    stream.subscribe();
-    await clock.advance(MOMENT);
-    const events: ServiceEvent[] = [];
-    stream.subscribe((event) => events.push(event));
-    expect(told(events)).toEqual(['added a']);
-  });
-
-  it('does not begin before somebody subscribes, and frees everything when the last unsubscribes', async () => {
-    const { discovery, etcd, clock } = world();
-    const stream = discovery.watchService('s');
-    expect(etcd.ranges).toHaveLength(0);
-    const subscriptions = [stream.subscribe(), stream.subscribe()];
-    await clock.advance(MOMENT);
-    expect(etcd.openWatches).toHaveLength(2);
-    for (const subscription of subscriptions) subscription.unsubscribe();
-    expect(etcd.openWatches).toHaveLength(0);
-    expect(clock.pending).toBe(0);
-  });
-
-  it('stops in the midst of a batch when the consumer has had enough', async () => {
-    const { discovery, up, clock } = world();
-    for (const id of ['a', 'b', 'c']) up('s', id);
-    const events: ServiceEvent[] = [];
-    const subscription = discovery.watchService('s').subscribe((event) => {
-      events.push(event);
-      subscription.unsubscribe();
-    });
-    await clock.advance(200);
-    expect(told(events)).toEqual(['added a']);
-  });
-
-  it('says nothing and does not end while etcd is away', async () => {
-    const { discovery, up, etcd, clock } = world();
-    const [next, error, complete] = [vi.fn(), vi.fn(), vi.fn()];
-    etcd.goDown();
-    discovery.watchService('s').subscribe({ next, error, complete });
-    await clock.advance(600_000);
-    up('s', 'a');
-    etcd.comeBack();
-    await clock.advance(2_000);
-    expect(next).toHaveBeenCalledTimes(1);
-    expect(error).not.toHaveBeenCalled();
-    expect(complete).not.toHaveBeenCalled();
-  });
-
-  it.each(['the catalog', 'the service'])('completes when %s closes', async (which) => {
-    const { discovery, catalog, clock } = world();
-    const [error, complete, late] = [vi.fn(), vi.fn(), vi.fn()];
-    const stream = discovery.watchService('s');
-    stream.subscribe({ error, complete });
-    await clock.advance(MOMENT);
-    if (which === 'the catalog') await catalog.close();
-    else discovery.close();
-    expect(complete).toHaveBeenCalledTimes(1);
-    expect(error).not.toHaveBeenCalled();
-    stream.subscribe({ complete: late });
-    expect(late).toHaveBeenCalledTimes(1);
-  });
-});
-
 describe('cache mode', () => {
   it('resolves when every named service is listed, and answers without I/O from then on', async () => {
-    const { discovery, settled, up, etcd } = world();
+    const { discovery, settled, up, etcd } = discoveryWorld();
     up('a', '1');
     up('c', '1');
     await settled(discovery.startWatch(['a', 'b', 'a']));
@@ -246,7 +139,7 @@ describe('cache mode', () => {
   });
 
   it('without names serves all services with one watch', async () => {
-    const { discovery, settled, up, etcd, clock } = world();
+    const { discovery, settled, up, etcd, clock } = discoveryWorld();
     up('a', '1');
     await settled(discovery.startWatch());
     up('b', '1');
@@ -258,7 +151,7 @@ describe('cache mode', () => {
   });
 
   it('started twice holds one share, which lasts to the end', async () => {
-    const { discovery, settled, etcd, clock } = world();
+    const { discovery, settled, etcd, clock } = discoveryWorld();
     await settled(discovery.startWatch(['a']));
     await settled(discovery.startWatch(['a']));
     await clock.advance(600_000);
@@ -270,7 +163,7 @@ describe('cache mode', () => {
   });
 
   it('waits for etcd until its signal aborts, and gives back what it began', async () => {
-    const { discovery, settled, etcd, clock } = world();
+    const { discovery, settled, etcd, clock } = discoveryWorld();
     etcd.goDown();
     const controller = new AbortController();
     const started = discovery.startWatch(['a'], { signal: controller.signal });
@@ -282,69 +175,9 @@ describe('cache mode', () => {
   });
 });
 
-describe('waitForService', () => {
-  it('resolves at once when there are enough, and when enough have come', async () => {
-    const { discovery, settled, up, clock } = world();
-    up('s', 'a');
-    expect(await settled(discovery.waitForService('s'))).toHaveLength(1);
-    const two = discovery.waitForService('s', { minInstances: 2 });
-    await clock.advance(1_000);
-    up('s', 'b');
-    expect((await settled(two, 200)).map(({ id }) => id)).toEqual(['a', 'b']);
-    expect(clock.pending).toBe(0);
-  });
-
-  it('says what was missing when the time is over', async () => {
-    const { discovery, settled, up, clock } = world();
-    up('s', 'a');
-    const waiting = settled(discovery.waitForService('s', { minInstances: 3, timeoutMs: 700 }), 700);
-    await expect(waiting).rejects.toBeInstanceOf(DiscoveryTimeoutError);
-    await expect(waiting).rejects.toThrow(/service "s" has 1 of 3 instances after 700 ms; etcd answers/);
-    expect(clock.pending).toBe(0);
-  });
-
-  it('says what etcd said when it is away', async () => {
-    const { discovery, settled, etcd } = world();
-    etcd.goDown();
-    await expect(settled(discovery.waitForService('s'), 5_000)).rejects.toThrow(
-      /has 0 of 1 instance after 5000 ms; etcd refused at .*ECONNREFUSED/,
-    );
-  });
-
-  it('resolves with none where none are needed, but not before etcd has answered', async () => {
-    const { discovery, settled } = world();
-    const waiting = discovery.waitForService('s', { minInstances: 0 });
-    const outcome = await Promise.race([waiting, settle().then(() => 'still waiting')]);
-    expect(outcome).toBe('still waiting');
-    expect(await settled(waiting)).toEqual([]);
-  });
-
-  it('ends by its signal', async () => {
-    const { discovery, settled, clock } = world();
-    const controller = new AbortController();
-    const waiting = discovery.waitForService('s', { signal: controller.signal });
-    controller.abort(new Error('enough'));
-    await expect(settled(waiting)).rejects.toMatchObject({ code: 'ABORTED', cause: { message: 'enough' } });
-    expect(clock.pending).toBe(0);
-    const aborted = discovery.waitForService('s', { signal: AbortSignal.abort() });
-    await expect(settled(aborted)).rejects.toMatchObject({ code: 'ABORTED' });
-  });
-
-  it('takes a wait without end for a very long one', async () => {
-    const { discovery, settled, up, clock } = world();
-    const waiting = discovery.waitForService('s', { timeoutMs: Number.POSITIVE_INFINITY });
-    await clock.advance(86_400_000);
-    up('s', 'a');
-    expect(await settled(waiting, 200)).toHaveLength(1);
-    await expect(discovery.waitForService('s', { timeoutMs: Number.NaN })).rejects.toMatchObject({
-      code: 'INVALID_OPTIONS',
-    });
-  });
-});
-
 describe('every method', () => {
   it('refuses names that cannot be a service', async () => {
-    const { discovery, clock } = world();
+    const { discovery, clock } = discoveryWorld();
     for (const name of ['', '../x', 'a/b', 'A', 'x'.repeat(200)]) {
       await expect(discovery.getService(name)).rejects.toEqual(invalidName);
       await expect(discovery.getServiceList(name)).rejects.toEqual(invalidName);
@@ -357,7 +190,7 @@ describe('every method', () => {
   });
 
   it('refuses after the close, and what waits then ends with CLOSED', async () => {
-    const { discovery, catalog, etcd, settled, clock } = world({ options: discoveryOptions() });
+    const { discovery, catalog, etcd, settled, clock } = discoveryWorld({ options: discoveryOptions() });
     etcd.frozen = true;
     const waits = [
       discovery.getService('a'),

@@ -91,3 +91,16 @@ export const follow = (share: ServiceSubscription) => {
 
 export const idsOf = (snapshot: ServiceSnapshot | undefined): string[] | undefined =>
   snapshot?.instances.map(({ id }) => id);
+
+/** Long enough for a list and the opening of the watches, far shorter than any timer of the catalog. */
+export const MOMENT = 10;
+/** The longest wait before a list after a lost connection, and the list. */
+export const RESYNC = 1_500 + MOMENT;
+
+/** A share in a service whose first list is complete, and what it has told. */
+export const listed = async (world: ReturnType<typeof catalogWorld>, service = 's') => {
+  const share = world.catalog.acquire(service);
+  const story = follow(share);
+  await world.clock.advance(MOMENT);
+  return { share, ...story };
+};
