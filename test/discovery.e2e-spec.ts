@@ -196,14 +196,3 @@ describe('the read path over real processes', () => {
     raw.close();
   });
 });
-
-describe('a process that only discovers', () => {
-  it('holds no lease, and one that only registers watches nothing but its own key', async () => {
-    const raw = new RawEtcd(etcdEndpoint);
-    const before = await raw.leases();
-    const discovery = (await openClient()).get(DiscoveryService);
-    await discovery.startWatch(['echo']);
-    expect(await raw.leases()).toEqual(before);
-    raw.close();
-  });
-});
