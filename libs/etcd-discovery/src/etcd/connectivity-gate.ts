@@ -3,7 +3,7 @@ import type { Log } from '../utils/log.js';
 import type { ConnectivityGate, GateState } from './etcd-client.js';
 import { isEtcdFailure } from './etcd-status.js';
 
-/** First retry within U(0, 100 ms), then 200 ms, 400 ms, 800 ms and 1 s, each plus up to half of itself. */
+/** First attempt within U(0, 100 ms); from start to start then 200 ms, 400 ms, 800 ms, 1 s, plus up to half of it. */
 const FIRST_DELAY_MS = 100;
 const MAX_DELAY_MS = 1_000;
 
@@ -50,7 +50,7 @@ export class ProbingGate implements ConnectivityGate {
     if (clock.now() - this.changedAt >= STABLE_AFTER_MS) this.attempt = 0;
     log.warn(`${error.message}; trying again until it answers`);
     this.change({ open: false, error, since: new Date() });
-    this.schedule();
+    this.schedule(0);
   }
 
   whenOpen(signal?: AbortSignal): Promise<void> {
@@ -82,22 +82,24 @@ export class ProbingGate implements ConnectivityGate {
     this.releaseWaiters();
   }
 
-  private schedule(): void {
+  /** `spentMs`: what the last attempt took; one that waited in vain for an answer has waited long enough. */
+  private schedule(spentMs: number): void {
     const { clock, random } = this.deps;
     const bound = Math.min(FIRST_DELAY_MS * 2 ** this.attempt, MAX_DELAY_MS);
     const delay = this.attempt === 0 ? bound * random() : bound + (bound / 2) * random();
     this.attempt = Math.min(this.attempt + 1, 10);
-    this.cancelTimer = clock.after(delay, () => void this.probe());
+    this.cancelTimer = clock.after(Math.max(delay - spentMs, FIRST_DELAY_MS * random()), () => void this.probe());
   }
 
   private async probe(): Promise<void> {
+    const started = this.deps.clock.now();
     try {
       await this.deps.probe();
     } catch (error) {
       if (this.disposed) return;
       if (isEtcdFailure(error, 'unreachable', 'auth', 'tls')) {
         this.keepReason(error as Error);
-        return this.schedule();
+        return this.schedule(this.deps.clock.now() - started);
       }
     }
     if (!this.disposed) this.open();

@@ -30,6 +30,14 @@ export const DEFAULT_TIMEOUT_MS = 2_000;
 /** No endpoint gets less than this to connect, however many there are: TCP, TLS and HTTP/2 need several round trips. */
 const MIN_DIAL_MS = 1_000;
 
+/**
+ * During an outage most attempts get no more than this: a packet that was lost while the network was down is sent again
+ * only after 1, 3 and 7 s, so a new attempt finds an etcd that is back sooner than an old one. Every third has the full
+ * time, for links on which connecting takes that long.
+ */
+const HASTY_DIAL_MS = 2_000;
+const PATIENT_REDIAL = 3;
+
 export interface EtcdClientDeps {
   readonly clock?: Clock;
   readonly random?: Random;
@@ -68,8 +76,12 @@ class Etcd3Client implements EtcdClient {
       throw new EtcdRequestError('refused', 'etcd.endpoints is empty: give at least one host:port');
     const gate = new ProbingGate({ clock, random, log, probe: () => this.probe() });
     const perEndpoint = Math.min(dialTimeoutMs, Math.max(MIN_DIAL_MS, dialTimeoutMs / endpoints.length));
-    const connect = (endpoint: string) =>
-      new Etcd3Connection({ endpoint, dialTimeoutMs: perEndpoint, etcd: options, clock });
+    let redials = 0;
+    const connect = (endpoint: string) => {
+      const hasty = !gate.state.open && ++redials % PATIENT_REDIAL !== 0;
+      const dialMs = hasty ? Math.min(perEndpoint, HASTY_DIAL_MS) : perEndpoint;
+      return new Etcd3Connection({ endpoint, dialTimeoutMs: dialMs, etcd: options, clock });
+    };
     // A random first endpoint spreads the clients of a fleet over the members.
     const first = Math.floor(random() * endpoints.length);
     const role = () => new EtcdRole({ endpoints, first, connect, gate, clock });

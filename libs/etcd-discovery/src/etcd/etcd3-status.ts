@@ -141,8 +141,13 @@ const messageOf = (error: unknown): string => {
 const readable = (details: string): string =>
   details
     .replace(/^No connection established\. Last error: (Error: )?/, '')
-    .replace(/^Name resolution failed for target .*?: /, '')
+    .replace(/^Name resolution failed for target \S+: /, '')
     .replace(/\.? Resolution note: ?$/, '')
+    .replace(/ \(\d{4}-\d\d-\d\dT[\d:.]+Z\)$/, '')
+    .replace(
+      /^Failed to connect$/,
+      'the connection was closed at once (does it expect TLS, or stand for a server that is down?)',
+    )
     .replaceAll(/\s+/g, ' ')
     .trim()
     .slice(0, 500) || 'no reason given';

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { EtcdClient } from '../../src/etcd/etcd-client.js';
+import type { EtcdClient, WatchEvent } from '../../src/etcd/etcd-client.js';
 import { createEtcdClient } from '../../src/etcd/etcd3-client.js';
 import { prefixRange } from '../../src/etcd/key-range.js';
 import { EtcdServer } from '../../../../test/support/etcd-server.js';
@@ -36,7 +37,7 @@ describe('an etcd that fails', () => {
   const failureOf = (work: Promise<unknown>) =>
     work.then(
       () => 'none',
-      (error: { failure?: string }) => error.failure ?? String(error),
+      (error: Error & { failure?: string }) => error.failure ?? error.message,
     );
 
   it('is reported at once when it refuses connections, and found again when it is back', async () => {
@@ -78,7 +79,7 @@ describe('an etcd that fails', () => {
           etcd.watch({ ...prefixRange(prefix), startRevision: 1 }, { events: () => undefined, end: () => resolve() });
         });
         calls += 4;
-        await new Promise((resolve) => setTimeout(resolve, 5));
+        await delay(5);
       }
     });
     await Promise.all(users);
@@ -123,28 +124,30 @@ describe('an etcd that fails', () => {
     const { id: lease } = await etcd.grantLease(60);
     const known = new Set<string>();
     let ends = 0;
-    let stopped = false;
+    const stop = new AbortController();
     const follow = async () => {
-      while (!stopped) {
-        await etcd.gate.whenOpen();
-        await new Promise<void>((done) => {
-          etcd
-            .range(prefixRange(prefix), { via: 'watch' })
-            .then(({ header, kvs }) => {
-              for (const { key } of kvs) known.add(key);
-              etcd.watch(
-                { ...prefixRange(prefix), startRevision: header.revision + 1 },
-                {
-                  events: (events) => events.forEach(({ key }) => known.add(key)),
-                  end: () => {
-                    ends++;
-                    done();
-                  },
+      while (!stop.signal.aborted) {
+        await etcd.gate.whenOpen(stop.signal);
+        try {
+          const { header, kvs } = await etcd.range(prefixRange(prefix), { via: 'watch' });
+          for (const { key } of kvs) known.add(key);
+          await new Promise<void>((resolve) => {
+            const startRevision = header.revision + 1;
+            const events = (changes: readonly WatchEvent[]) => changes.forEach(({ key }) => known.add(key));
+            etcd.watch(
+              { ...prefixRange(prefix), startRevision },
+              {
+                events,
+                end: () => {
+                  ends++;
+                  resolve();
                 },
-              );
-            })
-            .catch(() => setTimeout(done, 10));
-        });
+              },
+            );
+          });
+        } catch {
+          await delay(10);
+        }
       }
     };
     const following = follow();
@@ -163,7 +166,7 @@ describe('an etcd that fails', () => {
       await expect.poll(() => known.size, { timeout: 5_000 }).toBe(2 * round + 2);
     }
     expect(ends).toBeGreaterThanOrEqual(3);
-    stopped = true;
+    stop.abort();
     await etcd.close();
     await following;
   });

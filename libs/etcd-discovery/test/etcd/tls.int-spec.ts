@@ -76,11 +76,13 @@ describe('an etcd behind TLS with client certificates', () => {
 
   it('is not mistaken for a healthy one without a client certificate, or in plain text', async () => {
     for (const tls of [{ ca: good.ca, serverName: good.serverName }, undefined]) {
-      const error = await client(tls)
+      const error: unknown = await client(tls)
         .range({ key: 'a' })
-        .catch((reason: unknown) => reason as Error);
-      expect((error as Error & { failure: string }).failure).toMatch(/^(tls|unreachable)$/);
-      console.log(String(error));
+        .catch((reason: unknown) => reason);
+      expect(error).toMatchObject({
+        failure: expect.stringMatching(/^(tls|unreachable)$/) as string,
+        message: expect.stringMatching(/expect TLS|etcd\.tls/) as string,
+      });
     }
   });
 
