@@ -40,7 +40,8 @@ export const applyRange = (view: ReadView, request: RangeRequest): RangeResponse
   const [minMod, maxMod] = [Number(request.min_mod_revision), Number(request.max_mod_revision)];
   const [minCreate, maxCreate] = [Number(request.min_create_revision), Number(request.max_create_revision)];
   const filtered = minMod !== 0 || maxMod !== 0 || minCreate !== 0 || maxCreate !== 0;
-  const truncateLater = filtered || request.sort_order !== SortOrder.none || request.sort_target !== SortTarget.key;
+  // A target without an order sorts only what the limit has left, as in etcd 3.4.
+  const truncateLater = filtered || request.sort_order !== SortOrder.none;
   const result = view.range(request.key, request.range_end, {
     revision: Number(request.revision),
     countOnly: request.count_only,

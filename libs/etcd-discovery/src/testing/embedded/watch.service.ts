@@ -30,10 +30,7 @@ export const watchService = (
     };
     const stream = new WatchStream({ ...deps, sink });
     call.on('data', (request: WatchRequest) => stream.handle(request));
-    call.on('end', () => {
-      stream.close();
-      call.end();
-    });
+    // A client that has said all is still told: as in etcd only the end of the call ends its watches.
     call.on('cancelled', () => stream.close());
     call.on('close', () => stream.close());
     // A broken connection: there is nobody left to tell.
