@@ -59,7 +59,7 @@ export class LeaseSession {
     this.random = deps.random ?? Math.random;
     this.log = deps.log;
     this.retry = new RetryDelay(this.random);
-    this.relapse = new Backoff({ initialMs: 100, maxMs: 1_000 }, this.random);
+    this.relapse = new Backoff({ initialMs: 50, maxMs: 500 }, this.random);
   }
 
   get state(): LeaseSessionState {

@@ -93,7 +93,7 @@ export class Registration {
     // Whoever does not wait for it must not be crashed by it.
     this.done.catch(() => {});
     this.wakeup = new Wakeup(clock);
-    this.relapse = new Backoff({ initialMs: 100, maxMs: 1_000 }, random);
+    this.relapse = new Backoff({ initialMs: 50, maxMs: 500 }, random);
     this.writer = new KeyWriter({
       ...deps,
       name: this.name,
