@@ -26,12 +26,12 @@ export const typeCheck = (snippets: readonly Snippet[]): string[] => {
   const host = ts.createCompilerHost(options);
   // In the root, so that they are ECMAScript modules and find the packages.
   const files = new Map(snippets.map((snippet, index) => [join(repositoryRoot, `snippet-${index}.ts`), snippet]));
-  const { getSourceFile, fileExists, readFile } = host;
-  host.fileExists = (file) => files.has(file) || fileExists.call(host, file);
-  host.readFile = (file) => files.get(file)?.code ?? readFile.call(host, file);
+  const real = ts.createCompilerHost(options);
+  host.fileExists = (file) => files.has(file) || real.fileExists(file);
+  host.readFile = (file) => files.get(file)?.code ?? real.readFile(file);
   host.getSourceFile = (file, ...rest) => {
     const snippet = files.get(file);
-    if (!snippet) return getSourceFile.call(host, file, ...rest);
+    if (!snippet) return real.getSourceFile(file, ...rest);
     // Says that these are ECMAScript modules, as package.json does for files that exist.
     const target = { languageVersion: ts.ScriptTarget.ES2023, impliedNodeFormat: ts.ModuleKind.ESNext } as const;
     return ts.createSourceFile(file, snippet.code, target, true);
