@@ -101,6 +101,24 @@ describe('three servers', () => {
   });
 });
 
+describe('a service that is called', () => {
+  it('is described, and changes its policy without a reconnect', async () => {
+    await Promise.all([startServer(), startServer()]);
+    const discovery = (await openClient({ client: { loadBalancing: 'random' } })).get(DiscoveryService);
+    const client = await discovery.dialService('echo', Echo);
+    clients.push(client);
+    await spread(client, 20, 2);
+    const [before] = discovery.describe('echo').clients;
+    expect(before).toMatchObject({ policy: { policy: 'random' }, state: 'ready' });
+    expect(before!.instances).toHaveLength(2);
+    expect(before!.instances.reduce((sum, { picks }) => sum + picks, 0)).toBe(20);
+    discovery.setLoadBalancing('echo', 'round_robin');
+    const [least, most] = await spread(client, 100, 1);
+    expect([least, most]).toEqual([50, 50]);
+    expect(() => discovery.setLoadBalancing('echo', 'best_effort')).toThrow(/best_effort/);
+  });
+});
+
 describe('a client that starts before its server', () => {
   it('finds it when it comes', async () => {
     const discovery = (await openClient()).get(DiscoveryService);

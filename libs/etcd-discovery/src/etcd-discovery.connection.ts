@@ -1,3 +1,4 @@
+import { addressPolicy } from './catalog/address-policy.js';
 import { EtcdCatalog } from './catalog/etcd-catalog.js';
 import { type DiscoveryConnection, connections } from './catalog/connection-directory.js';
 import type { ServiceCatalog } from './catalog/service-catalog.js';
@@ -6,6 +7,7 @@ import { EtcdDiscoveryError } from './etcd-discovery.errors.js';
 import type { EtcdClient } from './etcd/etcd-client.js';
 import { createEtcdClient } from './etcd/etcd3-client.js';
 import { isEtcdFailure } from './etcd/etcd-status.js';
+import { clientDefaultsOf } from './options/resolve-options.js';
 import type { ResolvedClientDefaults, ResolvedEtcdDiscoveryOptions } from './options/resolved-options.js';
 import { Registrar } from './registry/registrar.js';
 import type { Log } from './utils/log.js';
@@ -45,7 +47,14 @@ export class EtcdDiscoveryConnection implements DiscoveryConnection {
     if (options.enabled) {
       const client = createEtcdClient(options.etcd, { log });
       this.etcd = { client, registrar: new Registrar({ etcd: client, namespace: options.namespace, log }) };
-      this.catalog = new EtcdCatalog({ etcd: client, namespace: options.namespace, options: options.discovery, log });
+      this.catalog = new EtcdCatalog({
+        etcd: client,
+        namespace: options.namespace,
+        options: options.discovery,
+        accept: addressPolicy(options.discovery, options.etcd.endpoints),
+        log,
+      });
+      for (const line of withoutEffect(options)) log.warn(line);
       this.reportOutages(client);
     } else {
       log.log('enabled: false: no etcd, instances come from discovery.static');
@@ -55,7 +64,7 @@ export class EtcdDiscoveryConnection implements DiscoveryConnection {
   }
 
   clientDefaults(service: string): ResolvedClientDefaults {
-    return { ...this.options.client, ...this.options.services[service] };
+    return clientDefaultsOf(this.options, service);
   }
 
   /** Releases everything; lists already handed out stay as they are. Idempotent. */
@@ -107,3 +116,13 @@ export class EtcdDiscoveryConnection implements DiscoveryConnection {
     });
   }
 }
+
+/** Options that are part of the contract but have no effect in this version: said, never ignored in silence. */
+const withoutEffect = ({ discovery, registrations }: ResolvedEtcdDiscoveryOptions): string[] => {
+  const given = [
+    discovery.sources.length > 0 && 'discovery.sources',
+    discovery.snapshotFile !== undefined && 'discovery.snapshotFile',
+    registrations.some(({ mirror }) => mirror.plain || mirror.goZero !== undefined) && 'registration.mirror',
+  ];
+  return given.filter((name) => name !== false).map((name) => `${name} has no effect in this version yet`);
+};

@@ -5,7 +5,7 @@ import { EtcdDiscoveryConnection } from './etcd-discovery.connection.js';
 import { ETCD_DISCOVERY_OPTIONS } from './etcd-discovery.module-definition.js';
 import { getDiscoveryServiceToken, getServiceRegistryToken } from './etcd-discovery.tokens.js';
 import { DiscoveryClientFactory } from './grpc/client/discovery-client.factory.js';
-import { findDuplicateGrpcJs } from './grpc/register.js';
+import { findDuplicateGrpcJs, httpProxyWarning } from './grpc/register.js';
 import { startLastAndLeaveFirst } from './lifecycle/hook-order.js';
 import { ServiceRegistry } from './lifecycle/service-registry.service.js';
 import type { EtcdDiscoveryOptions } from './options/etcd-discovery-options.interface.js';
@@ -18,7 +18,7 @@ export const createRootProviders = (hostModule: new () => object, name: string |
   {
     provide: EtcdDiscoveryConnection,
     useFactory: (options: EtcdDiscoveryOptions) => {
-      reportDuplicateGrpcJs();
+      reportSurroundings();
       return EtcdDiscoveryConnection.open(resolveOptions(name === undefined ? options : { name, ...options }), logger);
     },
     inject: [ETCD_DISCOVERY_OPTIONS],
@@ -68,12 +68,15 @@ export const rootExports = (name: string | undefined): NonNullable<Provider>[] =
     ...(name === undefined || name === 'default' ? [DiscoveryClientFactory] : []),
   ] as NonNullable<Provider>[];
 
-let duplicatesReported = false;
+let reported = false;
 
-/** The resolver lives in one copy of grpc-js; channels of another copy do not know the `etcd:` scheme. */
-const reportDuplicateGrpcJs = (): void => {
-  if (duplicatesReported) return;
-  duplicatesReported = true;
+/** What in this process would keep clients from ever reaching the resolver; said once. */
+const reportSurroundings = (): void => {
+  if (reported) return;
+  reported = true;
+  const proxy = httpProxyWarning(process.env);
+  if (proxy) logger.warn(proxy);
+  // The resolver lives in one copy of grpc-js; channels of another copy do not know the etcd: scheme.
   const paths = findDuplicateGrpcJs();
   if (paths.length < 2) return;
   logger.error(

@@ -18,9 +18,14 @@ export type {
 export { loadYamlConfig } from './options/yaml-config.js';
 
 export { ServiceRegistry } from './lifecycle/service-registry.service.js';
-export type { RegistrationPatch, RegistrationState } from './registry/registration-state.js';
+export type { RegistrationState } from './registry/registration-state.js';
 
-export { DiscoveryService } from './discovery/discovery.service.js';
+export {
+  DiscoveryService,
+  type ServiceDescription,
+  type WaitForServiceOptions,
+} from './discovery/discovery.service.js';
+export type { DialedClient, DialOptions, GrpcClientClass } from './discovery/dial.js';
 export type { ServiceEvent } from './catalog/service-catalog.js';
 export type {
   EndpointProtocol,
@@ -32,7 +37,9 @@ export type {
 export { DiscoveryClientFactory } from './grpc/client/discovery-client.factory.js';
 export { DiscoveryClientGrpc } from './grpc/client/discovery-client-grpc.js';
 export { getGrpcClientToken, InjectGrpcClient } from './grpc/client/inject-grpc-client.decorator.js';
+export type { DiscoveryGrpcOptions } from './grpc/client/discovery-client.options.js';
 export type { GrpcFeature } from './grpc/client/feature.providers.js';
+export { defaultChannelOptions, etcdTarget } from './grpc/client/dial.js';
 export {
   getDiscoveryServiceToken,
   getServiceRegistryToken,
@@ -51,4 +58,7 @@ export {
 
 // --- For authors of extensions ----------------------------------------------------------------------------------
 export { ETCD_DISCOVERY_OPTIONS } from './etcd-discovery.module-definition.js';
+export { definePicker } from './balancing/picker-registry.js';
+export type { PickCandidate, Picker, PickerFactory, PickRequest, PolicyConfig } from './balancing/picker.interface.js';
+export type { BalancedInstance, BalancerView } from './balancing/balancer-directory.js';
 export { EtcdRequestError, type EtcdFailure } from './etcd/etcd-status.js';

@@ -1,5 +1,8 @@
+import { setMaxListeners } from 'node:events';
 import { Injectable } from '@nestjs/common';
 import type { Observable } from 'rxjs';
+import { balancers, type BalancerView } from '../balancing/balancer-directory.js';
+import type { PolicyConfig } from '../balancing/picker.interface.js';
 import type { DiscoveryConnection } from '../catalog/connection-directory.js';
 import type {
   NamespaceSubscription,
@@ -33,6 +36,15 @@ export interface WaitForServiceOptions {
   readonly signal?: AbortSignal;
 }
 
+/** What one process knows of a service and how it calls it, for people and tests. */
+export interface ServiceDescription {
+  readonly service: string;
+  /** Undefined when the service is not watched, or was never listed. */
+  readonly instances?: readonly ServiceInstance[];
+  /** One per gRPC channel to the service: its policy and, by instance, connection state, calls in flight and picks. */
+  readonly clients: readonly BalancerView[];
+}
+
 /**
  * The read path for applications: who serves what, now and from now on. Every method throws, or rejects with, INVALID_NAME
  * for a name that cannot be a service, and CLOSED once the application is shutting down.
@@ -54,6 +66,8 @@ export class DiscoveryService {
   ) {
     this.clock = clock;
     this.random = random;
+    // Every open `watchService` and every wait listens to it; more than ten of them is no leak.
+    setMaxListeners(0, this.closing.signal);
     this.services = new KeptShares(clock, KEEP_MS);
     this.namespaces = new KeptShares(clock, KEEP_MS);
     this.offClose = connection.catalog.onClose(() => this.close());
@@ -188,6 +202,26 @@ export class DiscoveryService {
     } finally {
       share.release();
     }
+  }
+
+  /** What this process knows of a service and how its gRPC clients stand, without any I/O. */
+  describe(name: string): ServiceDescription {
+    this.assertOpen();
+    assertValidName('service name', name);
+    const { catalog, name: connection } = this.connection;
+    return { service: name, instances: catalog.peek(name)?.instances, clients: balancers.describe(connection, name) };
+  }
+
+  /**
+   * Sets the policy of every gRPC client of a service in this process, those to come included, from the next call on and
+   * without a reconnect; `undefined` goes back to what each was configured with.
+   *
+   * @throws InvalidOptionsError for a policy that nobody defined.
+   */
+  setLoadBalancing(name: string, policy: string | PolicyConfig | undefined): void {
+    this.assertOpen();
+    assertValidName('service name', name);
+    balancers.setLoadBalancing(this.connection.name, name, policy);
   }
 
   /** Gives every watch back and ends every wait with CLOSED. Called when the connection closes; idempotent. */

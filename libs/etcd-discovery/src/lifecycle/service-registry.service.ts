@@ -9,10 +9,10 @@ import { BehaviorSubject, type Observable, ReplaySubject } from 'rxjs';
 import { EtcdDiscoveryError } from '../etcd-discovery.errors.js';
 import type { EtcdClient } from '../etcd/etcd-client.js';
 import type { Registration } from '../options/etcd-discovery-options.interface.js';
-import { resolveRegistration } from '../options/resolve-options.js';
+import { resolveRegistration, resolveRegistrationPatch } from '../options/resolve-options.js';
 import type { ResolvedEtcdDiscoveryOptions } from '../options/resolved-options.js';
 import type { Registrar } from '../registry/registrar.js';
-import type { RegistrationPatch, RegistrationState } from '../registry/registration-state.js';
+import type { RegistrationState } from '../registry/registration-state.js';
 import type { Log } from '../utils/log.js';
 import { newInstanceId } from './instance-id.js';
 import { RegistrationPlan } from './registration.plan.js';
@@ -130,9 +130,13 @@ export class ServiceRegistry
     await this.deps.etcd?.registrar.deregister(id);
   }
 
-  /** Changes what is published of one registration; clients see it without a reconnect. */
-  async update(id: string, patch: RegistrationPatch): Promise<void> {
-    await this.deps.etcd?.registrar.update(id, patch);
+  /**
+   * Changes what is published of one registration; clients see it without a reconnect.
+   *
+   * @throws InvalidOptionsError for a patch that cannot be published, and for an id that is not registered.
+   */
+  async update(id: string, patch: Pick<Registration, 'weight' | 'zone' | 'version' | 'metadata'>): Promise<void> {
+    await this.deps.etcd?.registrar.update(id, resolveRegistrationPatch(patch));
   }
 
   async onApplicationBootstrap(): Promise<void> {
