@@ -186,6 +186,22 @@ describe('an etcd that fails', () => {
     await expect.poll(() => watch.createdAt.length).toBe(1);
   });
 
+  it('is reported within the deadline when it does not even finish connecting, and found when it does', async () => {
+    const mute = await proxy();
+    mute.swallowAnswers();
+    const etcd = client(mute.endpoint);
+    const started = performance.now();
+    const first = await Promise.all(Array.from({ length: 10 }, () => failureOf(etcd.range({ key: prefix }))));
+    expect(new Set(first)).toEqual(new Set(['unreachable']));
+    expect(performance.now() - started).toBeLessThan(3_000);
+    await expect(etcd.range({ key: prefix })).rejects.toThrow(/was not tried.*still connecting/);
+    expect(mute.accepted).toBe(1);
+
+    mute.pass();
+    await etcd.gate.whenOpen(AbortSignal.timeout(10_000));
+    expect(await failureOf(etcd.range({ key: prefix }))).toBe('none');
+  });
+
   it('is left for the next endpoint when it does not even finish connecting', async () => {
     const mute = await proxy();
     mute.swallowAnswers();
