@@ -27,7 +27,8 @@ const tcpServer = () => {
     listen(callback: (error?: unknown) => void) {
       server.listen(0, '127.0.0.1', callback);
     },
-    close() {
+    // Synchronous in Nest; a promise once the tracker has wrapped it.
+    close(): void | Promise<void> {
       this.closed++;
       server.close();
     },
@@ -66,7 +67,8 @@ describe('ServerTracker', () => {
       close: () => undefined,
     };
     const watching = observer();
-    new ServerTracker(container(target), undefined, watching);
+    const tracker = new ServerTracker(container(target), undefined, watching);
+    expect(tracker.servers).toHaveLength(1);
     await expect(new Promise((resolve) => target.listen(resolve))).resolves.toBe(failure);
     expect(watching.bound).not.toHaveBeenCalled();
   });
@@ -74,7 +76,12 @@ describe('ServerTracker', () => {
   it('fails listen() when the registration fails', async () => {
     const target = tcpServer();
     const conflict = new Error('id is taken');
-    new ServerTracker(container(target), undefined, observer({ bound: () => Promise.reject(conflict) }));
+    const tracker = new ServerTracker(
+      container(target),
+      undefined,
+      observer({ bound: () => Promise.reject(conflict) }),
+    );
+    expect(tracker.servers).toHaveLength(1);
     await expect(new Promise((resolve) => target.listen(resolve))).resolves.toBe(conflict);
     await target.close();
   });
@@ -119,7 +126,8 @@ describe('ServerTracker', () => {
       getHttpServer: () => server,
     };
     const watching = observer();
-    new ServerTracker(container(), { httpAdapter } as unknown as HttpAdapterHost, watching);
+    const tracker = new ServerTracker(container(), { httpAdapter } as unknown as HttpAdapterHost, watching);
+    expect(tracker.servers).toHaveLength(1);
     await new Promise<void>((resolve) => httpAdapter.listen(0, '127.0.0.1', resolve));
     expect(watching.bound).toHaveBeenCalledWith(expect.objectContaining({ transport: 'http' }));
     server.close();

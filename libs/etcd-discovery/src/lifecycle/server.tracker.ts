@@ -53,15 +53,29 @@ export class ServerTracker {
     const listen = server.listen.bind(server);
     server.listen = (callback) =>
       listen((error, ...rest) => {
-        if (error) return callback(error, ...rest);
-        tracked.opened();
-        this.observer.bound(tracked).then(() => callback(undefined, ...rest), callback);
+        if (error) callback(error, ...rest);
+        else void this.opened(tracked, callback, [undefined, ...rest]);
       });
     const close = server.close.bind(server);
     server.close = async () => {
       await this.observer.closing(tracked);
       return close();
     };
+  }
+
+  /** The application hears of its server when the observer is done with it; a failure of ours fails its `listen()`. */
+  private async opened(
+    tracked: TrackedServer & { opened(): void },
+    callback: ListenCallback,
+    answer: unknown[],
+  ): Promise<void> {
+    tracked.opened();
+    const failure = await this.observer.bound(tracked).then(
+      () => undefined,
+      (error: unknown) => ({ error }),
+    );
+    if (failure) callback(failure.error);
+    else callback(...answer);
   }
 
   private trackHttp(adapter: HttpAdapterLike): void {
@@ -71,11 +85,10 @@ export class ServerTracker {
     adapter.listen = (...args: unknown[]) => {
       const callback = args.at(-1);
       if (typeof callback !== 'function') return listen(...args);
+      const tell = callback as ListenCallback;
       const afterBound = (...rest: unknown[]) => {
-        if (rest[0] instanceof Error) return callback(...rest);
-        tracked.opened();
-        // A registration that fails must not leave `listen()` hanging: Nest takes an Error as first argument.
-        this.observer.bound(tracked).then(() => callback(...rest), callback as (error: unknown) => void);
+        if (rest[0] instanceof Error) tell(...rest);
+        else void this.opened(tracked, tell, rest);
       };
       return listen(...args.slice(0, -1), afterBound);
     };
