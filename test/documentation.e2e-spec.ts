@@ -1,5 +1,7 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
+import * as library from 'nestjs-etcd-discovery';
+import * as testing from 'nestjs-etcd-discovery/testing';
 import { describe, expect, it } from 'vitest';
 import { repositoryRoot } from './support/child-process.js';
 import { type Page, inlineCode, parsePage } from './support/markdown.js';
@@ -17,6 +19,12 @@ const page = (file: string): Page => pages.get(file)!;
 const everyBlock = FILES.flatMap((file) =>
   page(file).blocks.map((block) => ({ ...block, title: `${file}:${block.line}` })),
 );
+
+const sourceDirectory = join(repositoryRoot, 'libs/etcd-discovery/src');
+const librarySources = readdirSync(sourceDirectory, { recursive: true, encoding: 'utf8' })
+  .filter((file) => file.endsWith('.ts') && !file.endsWith('.spec.ts'))
+  // Messages are broken into several strings where they are long.
+  .map((file) => ({ file, code: readFileSync(join(sourceDirectory, file), 'utf8').replaceAll(/['`] \+\s*['`]/g, '') }));
 
 /** Lines without the indentation they share. */
 const dedent = (code: string): string => {
@@ -92,15 +100,60 @@ describe('the options', () => {
   });
 });
 
+describe('the names', () => {
+  it('that the package exports are all on its page', () => {
+    const named = new Set(inlineCode(page(LIBRARY).prose).map((code) => code.split('.')[0]));
+    const exported = [...Object.keys(library), ...Object.keys(testing)];
+    expect(exported.length).toBeGreaterThan(15);
+    expect(exported.filter((name) => !named.has(name))).toEqual([]);
+  });
+
+  it('of the methods of DiscoveryService are all in the README and have a heading in the guide', () => {
+    const methods = Object.getOwnPropertyNames(library.DiscoveryService.prototype).filter(
+      (name) => !['constructor', 'close', 'use', 'firstSnapshot', 'patience', 'assertOpen'].includes(name),
+    );
+    expect(methods.length).toBeGreaterThan(8);
+    const cells = page(README)
+      .rows.map(([first = '']) => first)
+      .join('\n');
+    expect(methods.filter((name) => !cells.includes(name))).toEqual([]);
+    for (const file of [ENGLISH, CHINESE]) {
+      expect(
+        methods.filter((name) => !page(file).prose.includes(`\`${name}`) && !page(file).prose.includes(`### ${name}`)),
+      ).toEqual([]);
+    }
+  });
+});
+
+describe('the messages that the troubleshooting quotes', () => {
+  const MESSAGES = [
+    'not registered yet',
+    'has no server',
+    'never initialized',
+    'advertising',
+    'cannot be reached',
+    'does not accept our credentials',
+    'no live instance',
+    'skipped ',
+    'copies of @grpc/grpc-js are loaded',
+    'no shutdown hook ran',
+    'held by ',
+    'the last known state is in use',
+    'is a loopback address and etcd is on another machine',
+  ];
+  const text = FILES.map((file) => page(file).prose).join('\n');
+
+  it.each(MESSAGES)('"%s" is what the library says', (message) => {
+    expect(text.replaceAll('`', '')).toContain(message);
+    expect(librarySources.some(({ code }) => code.includes(message))).toBe(true);
+  });
+});
+
 describe('the environment variables', () => {
   it('that the library reads are all in the table of the README', () => {
-    const directory = join(repositoryRoot, 'libs/etcd-discovery/src');
-    const sources = readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter((file) =>
-      /(?<!spec)\.ts$/.test(file),
-    );
     const variables = new Set(
-      sources.flatMap((file) =>
-        [...readFileSync(join(directory, file), 'utf8').matchAll(/\benv\.([A-Z][A-Z_]+)|'(ETCD_(?!DISCOVERY)[A-Z]+)'/g)]
+      librarySources.flatMap(({ code }) =>
+        [...code.matchAll(/\benv\.([A-Z][A-Z_]+)|'(ETCD_(?!DISCOVERY)[A-Z]+)'/g)]
           .map(([, direct, quoted]) => direct ?? quoted!)
           // Error codes look alike.
           .filter((name) => !/^ETCD_(UNAVAILABLE|AUTH|TLS)$/.test(name)),
