@@ -10,7 +10,8 @@ import { InstanceWatcher } from './instance.watcher.js';
 import { LoadRunner } from './load.runner.js';
 import type { NotificationClient } from './notification.client.js';
 import { keepWatching } from './notification.watcher.js';
-import { createReporter, type Reporter } from './reporter.js';
+import { createReporter } from './reporter.js';
+import type { Reporter } from './reporter.interface.js';
 
 /** Calls the notification service through etcd at a steady rate and says what happens. */
 @Injectable()

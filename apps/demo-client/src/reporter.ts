@@ -1,12 +1,6 @@
-import type { ClientMessage } from '../../common/src/demo-messages.js';
 import type { Output } from './demo-client.settings.js';
+import type { Reporter } from './reporter.interface.js';
 import { TextReporter } from './text.reporter.js';
-
-/** Where the client says what happens. */
-export interface Reporter {
-  readonly intervalMs: number;
-  tell(message: ClientMessage): void;
-}
 
 /** Over IPC where a parent listens, else to standard output in the form asked for. */
 export function createReporter(output: Output): Reporter {

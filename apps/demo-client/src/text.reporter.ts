@@ -1,6 +1,6 @@
 import type { ClientMessage, PhaseReport } from '../../common/src/demo-messages.js';
 import { LatencyHistogram } from '../../common/src/latency-histogram.js';
-import type { Reporter } from './reporter.js';
+import type { Reporter } from './reporter.interface.js';
 
 const ms = (value: number | undefined): string =>
   value === undefined ? '-' : `${value.toFixed(value < 10 ? 1 : 0)} ms`;

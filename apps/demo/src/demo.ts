@@ -108,8 +108,7 @@ export class Demo {
       onUnexpectedExit,
     });
     this.clients = clients;
-    clients.start();
-    this.model.event(`${this.args.clients} clients start, ${this.args.rps} calls/s together`);
+    for (const [index, pid] of clients.start().entries()) this.model.event(`client ${index + 1} starts (pid ${pid})`);
     return { fleet, clients };
   }
 

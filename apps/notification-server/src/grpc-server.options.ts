@@ -1,11 +1,11 @@
 import { ReflectionService } from '@grpc/reflection';
 import { type GrpcOptions, Transport } from '@nestjs/microservices';
-import type { HealthImplementation } from 'grpc-health-check';
 import { notificationProto } from '../../common/src/project-root.js';
 import { loaderOptions } from '../../common/src/notification.messages.js';
+import type { NotificationHealth } from './notification.health.js';
 
 /** The gRPC server: the notification service, `grpc.health.v1`, and reflection for `grpcurl` and its kind. */
-export function grpcServerOptions(url: string, health: HealthImplementation): GrpcOptions {
+export function grpcServerOptions(url: string, health: NotificationHealth): GrpcOptions {
   return {
     transport: Transport.GRPC,
     options: {
@@ -15,7 +15,7 @@ export function grpcServerOptions(url: string, health: HealthImplementation): Gr
       // Nest's default cuts calls in flight when the server closes.
       gracefulShutdown: true,
       onLoadPackageDefinition: (definition, server) => {
-        health.addToServer(server);
+        health.addTo(server);
         new ReflectionService(definition).addToServer(server);
       },
     },

@@ -2,11 +2,11 @@ import type { INestMicroservice } from '@nestjs/common';
 import { ConfigService } from '@nestjs/config';
 import { NestFactory } from '@nestjs/core';
 import type { AsyncMicroserviceOptions } from '@nestjs/microservices';
-import { HealthImplementation } from 'grpc-health-check';
 import { explainFailure } from '../../common/src/app-failure.js';
 import { AppLogger } from '../../common/src/app-logger.js';
 import { watchParent } from '../../common/src/parent-watch.js';
 import { grpcServerOptions } from './grpc-server.options.js';
+import { NotificationHealth } from './notification.health.js';
 import { NotificationServerModule } from './notification-server.module.js';
 import { listenAddress } from './notification-server.settings.js';
 
@@ -15,8 +15,8 @@ let app: INestMicroservice | undefined;
 watchParent();
 try {
   app = await NestFactory.createMicroservice<AsyncMicroserviceOptions>(NotificationServerModule, {
-    inject: [ConfigService, HealthImplementation],
-    useFactory: (config: ConfigService, health: HealthImplementation) => {
+    inject: [ConfigService, NotificationHealth],
+    useFactory: (config: ConfigService, health: NotificationHealth) => {
       addr = listenAddress(config);
       return grpcServerOptions(addr, health);
     },

@@ -1,6 +1,5 @@
 import { Module } from '@nestjs/common';
 import { ConfigModule, ConfigService } from '@nestjs/config';
-import { HealthImplementation } from 'grpc-health-check';
 import { EtcdDiscoveryModule, loadYamlConfig } from 'nestjs-etcd-discovery';
 import { NotificationController } from './notification.controller.js';
 import { NotificationHealth } from './notification.health.js';
@@ -22,7 +21,6 @@ import { discoveryOptions, storeCapacity } from './notification-server.settings.
       inject: [ConfigService],
       useFactory: (config: ConfigService) => new NotificationStore(storeCapacity(config)),
     },
-    { provide: HealthImplementation, useFactory: () => new HealthImplementation() },
     NotificationHealth,
   ],
 })

@@ -38,7 +38,7 @@ export async function openEtcd(
     kind: binary === undefined ? 'embedded' : 'binary',
     endpoints: endpoint,
     namespace: DEFAULT_NAMESPACE,
-    description: `${description}, started for this run`,
+    description: `${description}, started for this run (pid ${child.pid})`,
     env: { ...rest, ETCD_ENDPOINTS: endpoint, ETCD_NAMESPACE: DEFAULT_NAMESPACE },
     restart,
     close: async () => {

@@ -19,7 +19,8 @@ export class ClientGroup {
 
   constructor(private readonly deps: ClientGroupDeps) {}
 
-  start(): void {
+  /** @returns their process ids */
+  start(): readonly number[] {
     const { count, callsPerSecond, env, onMessage, onUnexpectedExit } = this.deps;
     for (let client = 0; client < count; client += 1) {
       this.children.push(
@@ -32,6 +33,7 @@ export class ClientGroup {
         }),
       );
     }
+    return this.children.map(({ pid }) => pid);
   }
 
   enter(phase: string): void {
