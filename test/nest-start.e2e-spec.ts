@@ -12,14 +12,16 @@ let namespace: string;
 let raw: RawEtcd;
 const processes: TestProcess[] = [];
 
+const environment = () => ({
+  ETCD_ENDPOINTS: etcdEndpoint,
+  ETCD_NAMESPACE: namespace,
+  NOTIFICATION_SERVER_ADDR: '127.0.0.1:0',
+});
+
 const start = (command: string, args: string[]): TestProcess => {
-  const process = TestProcess.command(command, args, {
-    ETCD_ENDPOINTS: etcdEndpoint,
-    ETCD_NAMESPACE: namespace,
-    NOTIFICATION_SERVER_ADDR: '127.0.0.1:0',
-  });
-  processes.push(process);
-  return process;
+  const started = TestProcess.command(command, args, environment());
+  processes.push(started);
+  return started;
 };
 
 /** Every process whose ancestor is `pid`, from /proc. */
@@ -79,6 +81,24 @@ describe('nest start notification-server', () => {
     await eventually('the lease is revoked', async () => !(await raw.leases()).includes(lease));
   });
 
+  it('leaves once, and everything ends, on Ctrl+C, which signals the whole process group', async () => {
+    const nest = TestProcess.group(NEST, ['start', 'notification-server'], environment());
+    processes.push(nest);
+    const { lease } = await registered();
+    const all = await descendants(nest.pid);
+    process.kill(-nest.pid, 'SIGINT');
+    await eventually(
+      'etcd is left',
+      async () => (await raw.keys(`${namespace}/`)).length === 0,
+      15_000,
+      () => nest.output,
+    );
+    await eventually('every process has ended', () => all.every((pid) => !alive(pid)), 15_000);
+    expect(await raw.leases()).not.toContain(lease);
+    // Ctrl+C reaches nest and the application: that must not count as a second signal.
+    expect(nest.output).not.toContain('second signal');
+  });
+
   it.each([
     ['npx', ['nest', 'start', 'notification-server']],
     ['npm', ['start']],
@@ -101,11 +121,7 @@ describe('nest start notification-server', () => {
 
 describe('nest start demo-client', () => {
   it('calls the server through etcd and stops on SIGTERM', async () => {
-    const server = TestProcess.node('dist/apps/notification-server/src/main.js', [], {
-      ETCD_ENDPOINTS: etcdEndpoint,
-      ETCD_NAMESPACE: namespace,
-      NOTIFICATION_SERVER_ADDR: '127.0.0.1:0',
-    });
+    const server = TestProcess.node('dist/apps/notification-server/src/main.js', [], environment());
     processes.push(server);
     await registered();
     const nest = start(NEST, ['start', 'demo-client']);

@@ -50,15 +50,22 @@ export class TestProcess {
     return TestProcess.command(process.execPath, ['--enable-source-maps', file, ...args], env, true);
   }
 
+  /** A process group of its own, as a shell makes one: `process.kill(-pid, …)` is Ctrl+C. */
+  static group(command: string, args: readonly string[], env: NodeJS.ProcessEnv): TestProcess {
+    return TestProcess.command(command, args, env, false, repositoryRoot, true);
+  }
+
   static command(
     command: string,
     args: readonly string[],
     env: NodeJS.ProcessEnv = {},
     ipc = false,
     cwd: string = repositoryRoot,
+    detached = false,
   ): TestProcess {
     const child = spawn(command, args, {
       cwd,
+      detached,
       env: { ...withoutTestRunner(process.env), ...env },
       stdio: ['ignore', 'pipe', 'pipe', ...(ipc ? ['ipc' as const] : [])],
     });

@@ -31,6 +31,7 @@ interface PlannedEndpoint {
  */
 export class RegistrationPlan {
   private readonly services: PlannedService[] = [];
+  private readonly closing = new AbortController();
 
   constructor(
     private readonly deps: {
@@ -69,7 +70,13 @@ export class RegistrationPlan {
     }
   }
 
-  /** Registrations whose server is not bound yet, as states. */
+  /** Forgets everything; nothing is handed to the registrar afterwards. */
+  close(): void {
+    this.closing.abort();
+    this.remove();
+  }
+
+  /** Registrations that are not with the registrar yet, as states. */
   get waiting(): RegistrationState[] {
     return this.services
       .filter(({ registered }) => !registered)
@@ -77,7 +84,9 @@ export class RegistrationPlan {
         id,
         service,
         state: 'waiting',
-        reason: `waiting for a ${parts.map(({ registration }) => registration.transport).join(' and a ')} server to be bound`,
+        reason: parts.some(({ server }) => server)
+          ? 'waiting for etcd, to know which of our addresses leads to it'
+          : `waiting for a ${parts.map(({ registration }) => registration.transport).join(' and a ')} server to be bound`,
         since: parts[0]?.since ?? new Date(),
       }));
   }
@@ -141,18 +150,39 @@ export class RegistrationPlan {
     registration: ResolvedRegistration,
     served: NonNullable<TrackedServer['served']>,
   ): Promise<InstanceEndpoint> {
-    const { etcd, etcdEndpoints, env, log } = this.deps;
+    const { etcdEndpoints, env, log } = this.deps;
     const decided = registration.advertise !== undefined || env.POD_IP !== undefined;
     const chosen = chooseAdvertisedAddress({
       bound: served,
       advertise: registration.advertise,
       env,
       etcdEndpoints,
-      etcdLocalAddress: decided ? undefined : await etcd.localAddress().catch(() => undefined),
+      etcdLocalAddress: decided ? undefined : await this.addressTowardsEtcd(),
     });
     const address = formatHostPort(chosen.host, chosen.port);
     log.log(`${registration.name}: advertising ${registration.transport} ${address} (${chosen.reason})`);
     if (chosen.warning) log.warn(`${registration.name}: ${chosen.warning}`);
     return { protocol: registration.transport, host: chosen.host, port: chosen.port, secure: served.secure };
+  }
+
+  /**
+   * The local address of a connection to etcd. While etcd is away there is no hurry: nothing can be registered, and an
+   * address guessed now could be another one than after a start with etcd.
+   */
+  private async addressTowardsEtcd(): Promise<string | undefined> {
+    const { etcd } = this.deps;
+    const { signal } = this.closing;
+    while (!signal.aborted) {
+      const address = await etcd.localAddress({ signal }).catch(() => undefined);
+      if (address !== undefined) return address;
+      // Asked something, etcd either answers, and has no such address for us, or the gate learns that it is away.
+      const answers = await etcd.range({ key: '/', limit: 1, keysOnly: true }, { signal }).then(
+        () => true,
+        () => etcd.gate.state.open,
+      );
+      if (answers) return undefined;
+      await etcd.gate.whenOpen(signal);
+    }
+    return undefined;
   }
 }

@@ -191,11 +191,14 @@ export class ServiceRegistry
     });
     if ((await Promise.race([registering, away])) !== 'away') return;
     const missing = this.registrations.filter(({ state }) => !['registered', 'draining', 'stopped'].includes(state));
-    const { error } = etcd.client.gate.state;
-    log.warn(
-      `serving, but not registered yet: ${missing.map(({ service, id, reason }) => `${service}/${id}${reason ? ` (${reason})` : ''}`).join(', ')}. ` +
-        `etcd at ${options.etcd.endpoints.join(', ')} does not answer${error ? `: ${error.message}` : ''}. Registered as soon as it does.`,
-    );
+    const names = missing
+      .map(({ service, id, reason }) => `${service}/${id}${reason ? ` (${reason})` : ''}`)
+      .join(', ');
+    const { open, error } = etcd.client.gate.state;
+    const cause = open
+      ? 'Registered as soon as that is over.'
+      : `etcd at ${options.etcd.endpoints.join(', ')} does not answer${error ? `: ${error.message}` : ''}. Registered as soon as it does.`;
+    log.warn(`serving, but not registered yet: ${names}. ${cause}`);
   }
 
   /** Resolves when the registration with this id is in etcd. */
@@ -226,7 +229,7 @@ export class ServiceRegistry
     const held =
       this.deps.etcd !== undefined &&
       this.registrations.some(({ state }) => state === 'registered' || state === 'lost');
-    this.plan?.remove();
+    this.plan?.close();
     await this.deps.etcd?.registrar.deregister();
     return held;
   }
