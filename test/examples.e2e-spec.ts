@@ -22,12 +22,15 @@ const EXPECTED: Readonly<Record<string, readonly RegExp[]>> = {
   ],
 };
 
+/** A proxy in the environment is worth a warning, which is not what is looked at here. */
+const NO_PROXY = { http_proxy: '', https_proxy: '', grpc_proxy: '' };
+
 const etcdEndpoint = inject('etcdEndpoint');
 let raw: RawEtcd;
 const processes: TestProcess[] = [];
 
 const run = async (example: string, env: NodeJS.ProcessEnv): Promise<{ lines: string[]; pid: number }> => {
-  const program = TestProcess.node(`dist/examples/${example}.js`, [], env);
+  const program = TestProcess.node(`dist/examples/${example}.js`, [], { ...NO_PROXY, ...env });
   processes.push(program);
   const exit = await program.exit(60_000);
   expect(exit, program.output).toEqual({ code: 0, signal: null });
