@@ -81,7 +81,11 @@ describe('an embedded etcd beside a real one: watches', () => {
     await del('f/a');
     await put('f/b');
     await events(1 + 2 + 3);
-    expect(Object.keys(expectSame().events).sort()).toEqual(['0', '1', '3']);
+    expect(
+      Object.entries(expectSame())
+        .filter(([, { events: told }]) => told.length > 0)
+        .map(([id]) => id),
+    ).toEqual(['0', '1', '3']);
   });
 
   it('replays from a revision, and waits for one to come', async () => {

@@ -35,26 +35,30 @@ export const comparableMessage = (message: Message, base: Baseline): Message => 
 export const comparable = (outcome: Outcome, base: Baseline): unknown =>
   'answer' in outcome ? comparableMessage(outcome.answer, base) : outcome;
 
-/** How far a watch has got: its events, whatever answers they came in, and everything that is no event. */
+const eventsOf = (response: Message): Message[] => (response.events ?? []) as Message[];
+
+/** A progress answer that belongs to no watch: it may overtake events, and tells nothing but that it was asked for. */
+export const isProgress = ({ watch_id, created, canceled }: Message): boolean =>
+  watch_id === '-1' && !created && !canceled;
+
+/** What each watch of a call was told: its events, whatever answers they came in, and everything that is no event. */
 export const watchSummary = (
   { responses }: WatchCall,
   base: Baseline,
-): { control: unknown[]; events: Record<string, unknown[]> } => {
-  const control: unknown[] = [];
-  const events: Record<string, unknown[]> = {};
-  for (const response of responses) {
-    const received = (response.events ?? []) as Message[];
-    for (const event of received) {
-      (events[response.watch_id as string] ??= []).push(comparableMessage(event, base));
-    }
-    if (received.length === 0) control.push(comparableMessage(response, base));
+): Record<string, { control: unknown[]; events: unknown[] }> => {
+  const summary: Record<string, { control: unknown[]; events: unknown[] }> = {};
+  for (const response of responses.filter((answer) => !isProgress(answer))) {
+    const told = (summary[String(response.watch_id)] ??= { control: [], events: [] });
+    const events = eventsOf(response);
+    if (events.length === 0) told.control.push(comparableMessage(response, base));
+    told.events.push(...events.map((event) => comparableMessage(event, base)));
   }
-  return { control, events };
+  return summary;
 };
 
 export const eventCount = ({ responses }: WatchCall): number =>
-  responses.reduce((sum, { events }) => sum + ((events ?? []) as unknown[]).length, 0);
+  responses.reduce((sum, response) => sum + eventsOf(response).length, 0);
 
 /** How much has been told: events, and answers without any. */
 export const toldCount = ({ responses }: WatchCall): number =>
-  responses.reduce((sum, { events }) => sum + Math.max(1, ((events ?? []) as unknown[]).length), 0);
+  responses.reduce((sum, response) => sum + (isProgress(response) ? 0 : Math.max(1, eventsOf(response).length)), 0);
