@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, inject, it, vi } from 'vitest';
 import { TestProcess, repositoryRoot } from './support/child-process.js';
 import { RawEtcd } from './support/raw-etcd.js';
 
@@ -22,15 +22,12 @@ const EXPECTED: Readonly<Record<string, readonly RegExp[]>> = {
   ],
 };
 
-/** A proxy in the environment is worth a warning, which is not what is looked at here. */
-const NO_PROXY = { http_proxy: '', https_proxy: '', grpc_proxy: '' };
-
 const etcdEndpoint = inject('etcdEndpoint');
 let raw: RawEtcd;
 const processes: TestProcess[] = [];
 
 const run = async (example: string, env: NodeJS.ProcessEnv): Promise<{ lines: string[]; pid: number }> => {
-  const program = TestProcess.node(`dist/examples/${example}.js`, [], { ...NO_PROXY, ...env });
+  const program = TestProcess.node(`dist/examples/${example}.js`, [], env);
   processes.push(program);
   const exit = await program.exit(60_000);
   expect(exit, program.output).toEqual({ code: 0, signal: null });
@@ -43,6 +40,8 @@ const expectLines = (lines: readonly string[], expected: readonly RegExp[]) => {
 };
 
 beforeAll(() => {
+  // A proxy is worth a warning of the library, and would take our own look into etcd elsewhere.
+  for (const name of ['http_proxy', 'https_proxy', 'grpc_proxy']) vi.stubEnv(name, undefined);
   raw = new RawEtcd(etcdEndpoint);
 });
 
@@ -50,7 +49,10 @@ afterEach(async () => {
   await Promise.all(processes.splice(0).map((process) => process.dispose()));
 });
 
-afterAll(() => raw.close());
+afterAll(() => {
+  raw.close();
+  vi.unstubAllEnvs();
+});
 
 describe('the examples', () => {
   it('are all executed here', async () => {
