@@ -30,7 +30,7 @@ export class RawEtcd {
     });
   }
 
-  call(service: EtcdService, method: string, request: Message = {}): Promise<Outcome> {
+  call(service: EtcdService, method: string, request: Message = {}, timeoutMs = 20_000): Promise<Outcome> {
     const { path, requestSerialize, responseDeserialize } = this.method(service, method);
     return new Promise((resolve) => {
       this.client.makeUnaryRequest(
@@ -38,7 +38,7 @@ export class RawEtcd {
         requestSerialize,
         responseDeserialize,
         request,
-        { deadline: Date.now() + 20_000 },
+        { deadline: Date.now() + timeoutMs },
         (error: ServiceError | null, answer?: Message) =>
           resolve(error ? { code: error.code, details: error.details } : { answer: answer! }),
       );
