@@ -11,7 +11,7 @@ export class RawEtcd {
   private readonly client: Etcd3;
 
   constructor(endpoint: string) {
-    this.client = new Etcd3({ hosts: [`http://${endpoint}`] });
+    this.client = new Etcd3({ hosts: [`http://${endpoint}`], grpcOptions: { 'grpc.enable_http_proxy': 0 } });
   }
 
   async keys(prefix: string): Promise<RawKey[]> {

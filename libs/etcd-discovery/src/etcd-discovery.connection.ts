@@ -55,7 +55,6 @@ export class EtcdDiscoveryConnection implements DiscoveryConnection {
         log,
       });
       for (const line of withoutEffect(options)) log.warn(line);
-      this.reportOutages(client);
     } else {
       log.log('enabled: false: no etcd, instances come from discovery.static');
       this.catalog = new StaticCatalog({ options: options.discovery, log });
@@ -98,30 +97,15 @@ export class EtcdDiscoveryConnection implements DiscoveryConnection {
         );
       });
   }
-
-  /** One line when etcd goes away and one when it is back, whatever the number of watches and registrations. */
-  private reportOutages(client: EtcdClient): void {
-    const { log, options } = this;
-    let down = false;
-    client.gate.onChange(({ open, error }) => {
-      if (open === !down) return;
-      down = !open;
-      if (open) log.log(`etcd at ${client.endpoint} answers again`);
-      else {
-        log.warn(
-          `etcd at ${options.etcd.endpoints.join(', ')} does not answer (${error?.message ?? 'no reason given'}): ` +
-            'calls go on with the last known instances; trying again until it is back',
-        );
-      }
-    });
-  }
 }
 
 /** Options that are part of the contract but have no effect in this version: said, never ignored in silence. */
-const withoutEffect = ({ discovery, registrations }: ResolvedEtcdDiscoveryOptions): string[] => {
+const withoutEffect = ({ client, services, discovery, registrations }: ResolvedEtcdDiscoveryOptions): string[] => {
+  const outliers = [client, ...Object.values(services)].map(({ outlierDetection }) => outlierDetection);
   const given = [
     discovery.sources.length > 0 && 'discovery.sources',
     discovery.snapshotFile !== undefined && 'discovery.snapshotFile',
+    outliers.some((setting) => setting && Object.keys(setting).length > 0) && 'client.outlierDetection',
     registrations.some(({ mirror }) => mirror.plain || mirror.goZero !== undefined) && 'registration.mirror',
   ];
   return given.filter((name) => name !== false).map((name) => `${name} has no effect in this version yet`);

@@ -85,6 +85,43 @@ describe('forRoot', () => {
   });
 });
 
+describe('health', () => {
+  it('is told NOT_SERVING when the application leaves', async () => {
+    const told: string[] = [];
+    const module = await compile(
+      EtcdDiscoveryModule.forRoot(
+        options({ health: { setStatus: (service, status) => told.push(`${service} ${status}`) } }),
+      ),
+    );
+    await module.close();
+    expect(told).toEqual([' NOT_SERVING']);
+  });
+
+  it('is refused where nothing can be told to it', async () => {
+    await expect(
+      Test.createTestingModule({ imports: [EtcdDiscoveryModule.forRoot(options({ health: {} as never }))] }).compile(),
+    ).rejects.toThrow(/health: .*setStatus/);
+  });
+});
+
+describe('an HTTP application of a testing module', () => {
+  it('is found although its adapter comes after the providers', async () => {
+    const module = await Test.createTestingModule({
+      imports: [
+        EtcdDiscoveryModule.forRoot(
+          options({ registration: { name: 'web', transport: 'http' }, shutdown: { propagationWait: 0 } }),
+        ),
+      ],
+    }).compile();
+    const app = module.createNestApplication({ logger: false });
+    open.push(app);
+    await app.listen(0, '127.0.0.1');
+    expect(app.get(ServiceRegistry).registrations).toMatchObject([{ service: 'web', state: 'registered' }]);
+    const [instance] = await app.get(DiscoveryService).getServiceList('web');
+    expect(instance?.endpoints).toMatchObject([{ protocol: 'http', host: '127.0.0.1' }]);
+  });
+});
+
 describe('forRootAsync', () => {
   it('takes useFactory with inject and imports', async () => {
     const module = await compile(

@@ -85,7 +85,7 @@ export class DiscoveryService {
     const snapshot = await this.firstSnapshot(share);
     const instance = weightedChoice(snapshot.instances, this.random);
     if (instance) return instance;
-    throw new ServiceUnavailableError(`${knownInstances(name, snapshot)}; ${saidByEtcd(share.health)}`);
+    throw new ServiceUnavailableError(`${knownInstances(name, snapshot)}; ${saidByEtcd(share.health, true)}`);
   }
 
   /**

@@ -1,8 +1,10 @@
 import type { ServiceSnapshot, WatchHealth } from '../catalog/service-catalog.js';
 
-/** What etcd said last and when, in words for an error message. */
-export const saidByEtcd = ({ state, error, since }: WatchHealth): string => {
+/** What etcd said last and when, in words for an error message; `listed` once a list is at hand. */
+export const saidByEtcd = ({ state, error, since }: WatchHealth, listed = false): string => {
   const when = since.toISOString();
+  // Between the first list and the watch from it, there is an answer but no watch yet.
+  if (state === 'pending' && !error && listed) return 'etcd has just answered';
   if (state === 'live') return `etcd answers, watched since ${when}`;
   if (state === 'stale') {
     return `etcd is away since ${when}${error ? `: ${error.message}` : ''}; the last known state is in use`;

@@ -15,6 +15,8 @@ interface PlannedService {
   readonly id: string;
   readonly idGiven: boolean;
   readonly parts: PlannedEndpoint[];
+  /** The registrar has it, and speaks for it from then on. */
+  handedOver?: boolean;
   registered?: { done: Promise<void> };
 }
 
@@ -79,7 +81,7 @@ export class RegistrationPlan {
   /** Registrations that are not with the registrar yet, as states. */
   get waiting(): RegistrationState[] {
     return this.services
-      .filter(({ registered }) => !registered)
+      .filter(({ handedOver }) => !handedOver)
       .map(({ service, id, parts }) => ({
         id,
         service,
@@ -126,6 +128,7 @@ export class RegistrationPlan {
     if (endpoints.length === 0 || !this.services.includes(planned)) return;
     if (!planned.registered) {
       const [{ registration }] = planned.parts as [PlannedEndpoint, ...PlannedEndpoint[]];
+      planned.handedOver = true;
       planned.registered = this.deps.registrar.register({
         record: {
           service: planned.service,

@@ -27,21 +27,23 @@ interface NestRpcServer {
  */
 export class ServerTracker {
   readonly servers: TrackedServer[] = [];
-  private readonly subscription: { unsubscribe(): void };
+  private readonly subscriptions: ({ unsubscribe(): void } | undefined)[] = [];
+  private readonly adapters = new Set<unknown>();
 
   constructor(
     modules: ModulesContainer,
     httpAdapterHost: HttpAdapterHost | undefined,
     private readonly observer: ServerObserver,
   ) {
-    this.subscription = modules.getRpcTargetRegistry<NestRpcServer>().subscribe((server) => this.trackRpc(server));
-    const adapter: unknown = httpAdapterHost?.httpAdapter;
-    if (isHttpAdapter(adapter)) this.trackHttp(adapter);
+    this.subscriptions.push(modules.getRpcTargetRegistry<NestRpcServer>().subscribe((server) => this.trackRpc(server)));
+    // A testing module makes its providers first and its HTTP adapter later.
+    this.subscriptions.push(httpAdapterHost?.init$?.subscribe(() => this.trackHttp(httpAdapterHost.httpAdapter)));
+    this.trackHttp(httpAdapterHost?.httpAdapter);
   }
 
   /** Forgets the application; wrapped servers keep working. */
   stop(): void {
-    this.subscription.unsubscribe();
+    for (const subscription of this.subscriptions) subscription?.unsubscribe();
   }
 
   private trackRpc(server: NestRpcServer): void {
@@ -78,7 +80,9 @@ export class ServerTracker {
     else callback(...answer);
   }
 
-  private trackHttp(adapter: HttpAdapterLike): void {
+  private trackHttp(adapter: unknown): void {
+    if (!isHttpAdapter(adapter) || this.adapters.has(adapter)) return;
+    this.adapters.add(adapter);
     const tracked = new TrackedHttpServer(adapter);
     this.servers.push(tracked);
     const listen = adapter.listen.bind(adapter);

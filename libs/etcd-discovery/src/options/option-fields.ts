@@ -35,6 +35,15 @@ export const bool = () =>
     typeof given === 'boolean' ? { value: given } : { expected: 'true or false' },
   );
 
+/** What takes NOT_SERVING: `HealthImplementation` of `grpc-health-check`, or anything with its `setStatus`. */
+export const health = () =>
+  field((given): FieldResult<{ setStatus(service: string, status: 'NOT_SERVING'): void }> =>
+    isHealth(given) ? { value: given } : { expected: 'an object with a setStatus(service, status) method' },
+  );
+
+const isHealth = (given: unknown): given is { setStatus(service: string, status: 'NOT_SERVING'): void } =>
+  typeof given === 'object' && given !== null && typeof (given as { setStatus?: unknown }).setStatus === 'function';
+
 export const integer = (min: number, max: number) =>
   field((given): FieldResult<number> =>
     Number.isInteger(given) && Number(given) >= min && Number(given) <= max

@@ -178,6 +178,7 @@ export const optionsSchema = section(
       drainTimeout: fields.duration({ numbersFromMs: SHORT_SECONDS_FROM_MS }).optional(),
     }).optional(),
     discovery: discoverySection.optional(),
+    health: fields.health().optional(),
     client: clientSection.optional(),
     services: mapOf(clientSection, fields.serviceKeyProblem).optional(),
   },

@@ -121,6 +121,7 @@ const resolve = (given: GivenOptions, completed: unknown): ResolvedEtcdDiscovery
       propagationWaitMs: shutdown?.propagationWait ?? DEFAULTS.propagationWaitMs,
       drainTimeoutMs: shutdown?.drainTimeout ?? DEFAULTS.drainTimeoutMs,
     },
+    ...onlyIfGiven('health', given.health),
     discovery: {
       resolveTimeoutMs: discovery?.resolveTimeout ?? DEFAULTS.resolveTimeoutMs,
       suspectTimeoutMs: discovery?.suspectTimeout ?? DEFAULTS.suspectTimeoutMs,
