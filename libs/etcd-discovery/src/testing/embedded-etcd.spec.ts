@@ -231,6 +231,19 @@ describe('restart', () => {
     expect(etcd.keys()).toEqual([]);
   });
 
+  it('holds the process while it waits to come back, and no longer', async () => {
+    // Timers that hold the process; those of the fake clock are none.
+    const timers = () => process.getActiveResourcesInfo().filter((resource) => resource === 'Timeout').length;
+    const turn = () => new Promise((resolve) => setImmediate(resolve));
+    const before = timers();
+    const restarted = etcd.restart({ downMs: 1_000 });
+    while (clock.pending === 0) await turn();
+    expect(timers()).toBe(before + 1);
+    await clock.advance(1_000);
+    await restarted;
+    expect(timers()).toBe(before);
+  });
+
   it('works out of a pause, as a kill works on a stopped process', async () => {
     await put('a');
     etcd.pause();
