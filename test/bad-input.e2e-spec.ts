@@ -84,6 +84,37 @@ describe('an etcd that does not answer', () => {
   });
 });
 
+describe('a program that only waits for an answer', () => {
+  it.each(['getService', 'waitForService', 'dialService', 'getAllServices'])(
+    'gets one from %s while etcd is away, instead of ending without',
+    async (method) => {
+      const port = await freePort();
+      const program = TestProcess.node('dist/test/fixtures/waiting-program.js', [method], {
+        APP_ETCD: `127.0.0.1:${port}`,
+      });
+      processes.push(program);
+      expect((await program.exit()).code).toBe(0);
+      expect(program.output).toMatch(/^(SERVICE_UNAVAILABLE|TIMEOUT): /m);
+    },
+  );
+
+  it('waits in startWatch for as long as etcd is away', async () => {
+    const port = await freePort();
+    const program = TestProcess.node('dist/test/fixtures/waiting-program.js', ['startWatch'], {
+      APP_ETCD: `127.0.0.1:${port}`,
+    });
+    processes.push(program);
+    await program.printed(/waiting/);
+    const etcd = await EtcdServer.start({ port });
+    try {
+      await program.printed(/the cache is complete/);
+      expect((await program.exit()).code).toBe(0);
+    } finally {
+      await etcd.stop();
+    }
+  });
+});
+
 describe('a wrong password', () => {
   it('is named as such, without being printed', async () => {
     const etcd = await EtcdServer.start();

@@ -15,6 +15,7 @@ import { EtcdDiscoveryError, ServiceUnavailableError } from '../etcd-discovery.e
 import { assertValidName } from '../instance/names.js';
 import type { ServiceInstance } from '../instance/service-instance.js';
 import { systemClock, type Clock, type Random } from '../utils/clock.js';
+import { holdProcess } from '../utils/hold-process.js';
 import { dial, type DialedClient, type DialOptions, type GrpcClientClass } from './dial.js';
 import { firstList } from './first-list.js';
 import { KeptShares } from './kept-shares.js';
@@ -107,7 +108,7 @@ export class DiscoveryService {
   async getAllServices(): Promise<Record<string, ServiceInstance[]>> {
     this.assertOpen();
     const share = this.namespaces.use('', () => this.connection.catalog.acquireNamespace());
-    await firstList(share, this.patience('the namespace'));
+    await holdProcess(firstList(share, this.patience('the namespace')));
     // Whoever writes to etcd chooses the names: without a prototype none of them means anything special.
     const services = Object.create(null) as Record<string, ServiceInstance[]>;
     for (const [service, { instances }] of share.snapshots) services[service] = [...instances];
@@ -138,7 +139,7 @@ export class DiscoveryService {
       ? [...new Set(names)].map((name) => [name, catalog.acquire(name)] as const)
       : [['', catalog.acquireNamespace()] as const];
     try {
-      await Promise.all(shares.map(([, share]) => share.ready(signal)));
+      await holdProcess(Promise.all(shares.map(([, share]) => share.ready(signal))));
     } catch (error) {
       for (const [, share] of shares) share.release();
       throw error;
@@ -168,12 +169,14 @@ export class DiscoveryService {
     const { timeoutMs = this.connection.resolveTimeoutMs, minInstances = 1, signal } = options;
     const share = this.connection.catalog.acquire(name);
     try {
-      return await waitForInstances(share, {
-        minInstances,
-        timeoutMs: boundedMs(timeoutMs),
-        clock: this.clock,
-        signals: [this.closing.signal, signal],
-      });
+      return await holdProcess(
+        waitForInstances(share, {
+          minInstances,
+          timeoutMs: boundedMs(timeoutMs),
+          clock: this.clock,
+          signals: [this.closing.signal, signal],
+        }),
+      );
     } finally {
       share.release();
     }
@@ -194,11 +197,13 @@ export class DiscoveryService {
     const share = catalog.acquire(name);
     try {
       const authority = connection === 'default' ? '' : encodeURIComponent(connection);
-      return await dial(`etcd://${authority}/${name}`, ClientClass, share, {
-        ...options,
-        timeoutMs: boundedMs(options.timeoutMs ?? resolveTimeoutMs),
-        signals: [this.closing.signal, ...(options.signal ? [options.signal] : [])],
-      });
+      return await holdProcess(
+        dial(`etcd://${authority}/${name}`, ClientClass, share, {
+          ...options,
+          timeoutMs: boundedMs(options.timeoutMs ?? resolveTimeoutMs),
+          signals: [this.closing.signal, ...(options.signal ? [options.signal] : [])],
+        }),
+      );
     } finally {
       share.release();
     }
@@ -241,7 +246,7 @@ export class DiscoveryService {
   }
 
   private firstSnapshot(share: ServiceSubscription): Promise<ServiceSnapshot> {
-    return firstList(share, this.patience(`service "${share.service}"`));
+    return holdProcess(firstList(share, this.patience(`service "${share.service}"`)));
   }
 
   private patience(what: string) {

@@ -16,6 +16,12 @@ const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 const GRACE_MS = 500;
 
 /**
+ * Signals within this time are one: Ctrl+C reaches the whole process group, and wrappers (the Nest CLI, npm) pass on
+ * what the group has had already. Only a later one is somebody who does not want to wait.
+ */
+const SAME_SIGNAL_MS = 1_000;
+
+/**
  * Leaves etcd on SIGINT and SIGTERM even where `app.enableShutdownHooks()` was forgotten, then lets the process end as
  * it would have. Where somebody else handles the signal and begins a shutdown, that one leads.
  *
@@ -23,7 +29,7 @@ const GRACE_MS = 500;
  */
 class SignalGuard {
   private readonly leavers = new Map<Leaver, Log>();
-  private signalled = false;
+  private signalledAt: number | undefined;
   private readonly listener = (signal: NodeJS.Signals) => void this.onSignal(signal);
 
   add(leaver: Leaver, log: Log): void {
@@ -34,15 +40,16 @@ class SignalGuard {
   remove(leaver: Leaver): void {
     if (!this.leavers.delete(leaver) || this.leavers.size > 0) return;
     for (const signal of SIGNALS) process.removeListener(signal, this.listener);
-    this.signalled = false;
+    this.signalledAt = undefined;
   }
 
   private async onSignal(signal: NodeJS.Signals): Promise<void> {
-    if (this.signalled) {
+    if (this.signalledAt !== undefined) {
+      if (performance.now() - this.signalledAt < SAME_SIGNAL_MS) return;
       for (const leaver of this.leavers.keys()) leaver.hasten();
       return;
     }
-    this.signalled = true;
+    this.signalledAt = performance.now();
     const leavers = [...this.leavers];
     // With other listeners around, give them the time to begin: Nest's own calls our hooks within milliseconds.
     if (othersListening(signal) > 0) await new Promise((resolve) => setTimeout(resolve, GRACE_MS));
