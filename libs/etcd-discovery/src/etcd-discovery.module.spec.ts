@@ -176,6 +176,24 @@ describe('named connections', () => {
     await works(remote);
     expect(module.get(getDiscoveryServiceToken('remote'), { strict: false })).toBe(remote);
     expect(module.get(getServiceRegistryToken('remote'), { strict: false })).toBeInstanceOf(ServiceRegistry);
+    // Asked for by class, from anywhere, it is the default connection's, whichever module comes last.
+    expect(module.get(DiscoveryService, { strict: false })).toBe(local);
+    expect(module.get(ServiceRegistry, { strict: false })).not.toBe(
+      module.get(getServiceRegistryToken('remote'), { strict: false }),
+    );
+  });
+
+  it.each([
+    ['forRoot', () => EtcdDiscoveryModule.forRoot(options({ name: 'remote' }))],
+    ['forRootAsync', () => EtcdDiscoveryModule.forRootAsync({ name: 'remote', useFactory: () => options() })],
+  ])('made by %s alone, are found by class too', async (_, remote) => {
+    const module = await compile(remote());
+    const discovery = module.get<DiscoveryService>(getDiscoveryServiceToken('remote'), { strict: false });
+    await works(discovery);
+    expect(module.get(DiscoveryService, { strict: false })).toBe(discovery);
+    expect(module.get(ServiceRegistry, { strict: false })).toBe(
+      module.get(getServiceRegistryToken('remote'), { strict: false }),
+    );
   });
 });
 

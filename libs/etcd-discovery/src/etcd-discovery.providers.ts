@@ -1,9 +1,9 @@
-import { Logger, type Provider } from '@nestjs/common';
+import { Logger, type Provider, type Type } from '@nestjs/common';
 import { HttpAdapterHost, ModulesContainer } from '@nestjs/core';
 import { DiscoveryService } from './discovery/discovery.service.js';
 import { EtcdDiscoveryConnection } from './etcd-discovery.connection.js';
 import { ETCD_DISCOVERY_OPTIONS } from './etcd-discovery.module-definition.js';
-import { getDiscoveryServiceToken, getServiceRegistryToken } from './etcd-discovery.tokens.js';
+import { getDiscoveryServiceToken, getServiceRegistryToken, isDefaultConnection } from './etcd-discovery.tokens.js';
 import { DiscoveryClientFactory } from './grpc/client/discovery-client.factory.js';
 import { findDuplicateGrpcJs, httpProxyWarning } from './grpc/register.js';
 import { startLastAndLeaveFirst } from './lifecycle/hook-order.js';
@@ -24,10 +24,10 @@ export const createRootProviders = (hostModule: new () => object, name: string |
     inject: [ETCD_DISCOVERY_OPTIONS],
   },
   {
-    provide: ServiceRegistry,
+    provide: getServiceRegistryToken(name),
     useFactory: (connection: EtcdDiscoveryConnection, modules: ModulesContainer, httpAdapterHost?: HttpAdapterHost) => {
       startLastAndLeaveFirst(modules, hostModule);
-      return new ServiceRegistry({
+      const registry = new ServiceRegistry({
         options: connection.options,
         etcd: connection.etcd,
         modules,
@@ -36,36 +36,58 @@ export const createRootProviders = (hostModule: new () => object, name: string |
         closeConnection: () => connection.close(),
         log: logger,
       });
+      offerByClass(modules, hostModule, getServiceRegistryToken(name), registry);
+      return registry;
     },
     inject: [EtcdDiscoveryConnection, ModulesContainer, { token: HttpAdapterHost, optional: true }],
   },
   {
-    provide: DiscoveryService,
-    useFactory: (connection: EtcdDiscoveryConnection) => {
+    provide: getDiscoveryServiceToken(name),
+    useFactory: (connection: EtcdDiscoveryConnection, modules: ModulesContainer) => {
       const discovery = new DiscoveryService(connection);
       connection.catalog.onClose(() => discovery.close());
+      offerByClass(modules, hostModule, getDiscoveryServiceToken(name), discovery);
       return discovery;
     },
-    inject: [EtcdDiscoveryConnection],
+    inject: [EtcdDiscoveryConnection, ModulesContainer],
   },
   {
-    provide: DiscoveryClientFactory,
-    useFactory: (connection: EtcdDiscoveryConnection) => new DiscoveryClientFactory(connection.name),
-    inject: [EtcdDiscoveryConnection],
+    provide: getClientFactoryToken(name),
+    useFactory: (connection: EtcdDiscoveryConnection, modules: ModulesContainer) => {
+      const factory = new DiscoveryClientFactory(connection.name);
+      offerByClass(modules, hostModule, getClientFactoryToken(name), factory);
+      return factory;
+    },
+    inject: [EtcdDiscoveryConnection, ModulesContainer],
   },
-  // Under a name of its own where the connection has one, so that two connections can be injected side by side.
-  ...[
-    { token: getDiscoveryServiceToken(name), useExisting: DiscoveryService },
-    { token: getServiceRegistryToken(name), useExisting: ServiceRegistry },
-  ].flatMap(({ token, useExisting }) => (typeof token === 'string' ? [{ provide: token, useExisting }] : [])),
 ];
+
+/**
+ * Makes `app.get(DiscoveryService)` find a named connection where there is no other. `get` takes the last module that has
+ * the token, so that a named connection that provided the class as well would stand in for the default one.
+ */
+const offerByClass = (
+  modules: ModulesContainer,
+  hostModule: new () => object,
+  token: string | Type<unknown>,
+  instance: object,
+): void => {
+  const type = instance.constructor as Type<unknown>;
+  const hosts = [...modules.values()].filter(({ metatype }) => metatype === hostModule);
+  if (hosts.some(({ providers }) => providers.has(type))) return;
+  hosts.find(({ providers }) => providers.has(token))?.addProvider({ provide: type, useValue: instance });
+};
+
+/** A named connection's factory is injected by nobody: `DiscoveryClientFactory.create` takes the connection's name. */
+const getClientFactoryToken = (name?: string) =>
+  isDefaultConnection(name) ? DiscoveryClientFactory : `EtcdDiscovery:${name}:DiscoveryClientFactory`;
 
 /** What a module that imports `forRoot` can inject. */
 export const rootExports = (name: string | undefined): NonNullable<Provider>[] =>
   [
     getDiscoveryServiceToken(name),
     getServiceRegistryToken(name),
-    ...(name === undefined || name === 'default' ? [DiscoveryClientFactory] : []),
+    ...(isDefaultConnection(name) ? [DiscoveryClientFactory] : []),
   ] as NonNullable<Provider>[];
 
 let reported = false;
