@@ -40,7 +40,7 @@ export class LiveView implements View {
 
   draw(): void {
     const { columns = 80, rows = 24 } = this.terminal;
-    const lines = frame(this.model, Math.max(3, Math.min(12, rows - 16)))
+    const lines = frame(this.model, Math.max(3, Math.min(12, rows - 16)), columns)
       // The last row stays free: writing into it scrolls.
       .slice(0, rows - 1)
       .map((line) => line.slice(0, columns - 1));

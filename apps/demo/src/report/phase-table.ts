@@ -7,7 +7,7 @@ const COLUMNS: readonly Column[] = [
   { title: 'failed', align: 'right' },
   { title: 'p50', align: 'right' },
   { title: 'p99', align: 'right' },
-  { title: 'every client had the change after', align: 'right' },
+  { title: 'all clients knew after', align: 'right' },
 ];
 
 /** What a run comes to: a line per phase. */

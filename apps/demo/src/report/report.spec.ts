@@ -71,7 +71,7 @@ describe('a table', () => {
     missed.changes = [{ kind: 'removed', pid: 1, tookMs: undefined }];
     const lines = phaseTable([none, changed, missed]);
     expect(lines.map((line) => line.split(/ {2,}/).at(-1))).toEqual([
-      'every client had the change after',
+      'all clients knew after',
       expect.stringMatching(/^-+$/),
       '-',
       '42 ms',
@@ -94,12 +94,12 @@ describe('a table', () => {
 
 describe('the live view', () => {
   it('shows what is in etcd, calls and errors of each instance, the latest events, and what failed calls said', () => {
-    const text = frame(filled(), 3).join('\n');
+    const text = frame(filled(), 3, 120).join('\n');
     for (const expected of [
       /look +etcdctl get \/services\/ --prefix/,
       /phase +1 of 5, steady load/,
-      /host-a +127\.0\.0\.1:5001 +a +10 +694d +8 s +77 +50 +1/,
-      /host-b \(draining\) +127\.0\.0\.1:5002 +b +20 +694e +- +- +0 +0/,
+      /host-a +50 +1 +127\.0\.0\.1:5001 +a +10 +694d +8 s +77/,
+      /host-b \(draining\) +0 +0 +127\.0\.0\.1:5002 +b +20 +694e +- +-/,
       /1:01\.2 {2}phase "steady load"/,
       /steady load: 1 × Send: UNAVAILABLE: gone/,
     ]) {
@@ -107,10 +107,35 @@ describe('the live view', () => {
     }
   });
 
+  it('fits what matters into 80 columns: all but ttl and pid, and a command that can be copied', () => {
+    const model = filled();
+    model.etcdctl = 'ETCDCTL_API=3 etcdctl --endpoints=127.0.0.1:44747 get /services/ --prefix';
+    model.stored = [
+      {
+        id: 'vm-33xm5s3wpoze',
+        address: '127.0.0.1:46133',
+        zone: 'c',
+        weight: 10,
+        pid: 1735,
+        status: 'up',
+        lease: '3525a205be226a09',
+        leaseSecondsLeft: 8,
+      },
+    ];
+    const shown = frame(model, 3, 80).map((line) => line.slice(0, 79));
+    expect(shown.find((line) => line.startsWith('instance'))).toContain('lease');
+    expect(shown.find((line) => line.startsWith('vm-33'))).toContain('3525a205be226a09');
+    const look = shown.slice(
+      1,
+      shown.findIndex((line) => line.startsWith('phase')),
+    );
+    expect(look.join('\n').replace('look', '').replace(/\\\n/g, '').replace(/ +/g, ' ').trim()).toBe(model.etcdctl);
+  });
+
   it('says so while etcd is away', () => {
     const model = filled();
     model.stored = undefined;
-    expect(frame(model, 3).join('\n')).toContain('etcd does not answer; calls go on');
+    expect(frame(model, 3, 120).join('\n')).toContain('etcd does not answer; calls go on');
   });
 
   it('redraws in place, within the window, whatever its size becomes', () => {

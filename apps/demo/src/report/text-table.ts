@@ -4,8 +4,8 @@ export interface Column {
   readonly align: 'left' | 'right';
 }
 
-/** Lines of a table, each column as wide as its widest value, two spaces between. */
-export function textTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string[] {
+/** Lines of a table, each column as wide as its widest value, `gap` spaces between. */
+export function textTable(columns: readonly Column[], rows: readonly (readonly string[])[], gap = 2): string[] {
   const widths = columns.map(({ title }, index) =>
     Math.max(title.length, ...rows.map((row) => row[index]?.length ?? 0)),
   );
@@ -16,7 +16,7 @@ export function textTable(columns: readonly Column[], rows: readonly (readonly s
         const width = widths[index] ?? 0;
         return align === 'left' ? value.padEnd(width) : value.padStart(width);
       })
-      .join('  ')
+      .join(' '.repeat(gap))
       .trimEnd();
   return [line(columns.map(({ title }) => title)), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)];
 }
