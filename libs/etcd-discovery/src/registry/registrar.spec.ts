@@ -786,6 +786,41 @@ describe('a registration', () => {
     log.length = 0;
   });
 
+  it('refuses a record that could be written, but not marked as draining', () => {
+    const sized = (bytes: number) =>
+      specOf('a1', '10.0.0.7', { record: { ...specOf().record, version: 'v'.repeat(bytes) } });
+    const size = (bytes: number) =>
+      Buffer.byteLength(encodeInstance({ ...sized(bytes).record, registeredAt: new Date(0) }, 'up'));
+    const largest = 16 * 1024 - size(0);
+    expect(size(largest)).toBe(16 * 1024);
+    expect(() => registrar.register(sized(largest))).toThrow(/less metadata/);
+    registrar.register(sized(largest - 'draining'.length + 'up'.length));
+  });
+
+  it('ends when leaving fails by a defect, instead of trying for ever', async () => {
+    const sink = { debug: () => {}, warn: () => {}, error: (line: string) => void log.push({ level: 'error', line }) };
+    const brittle = new Registrar({
+      etcd,
+      namespace: '/services',
+      clock,
+      random: () => 0.5,
+      log: {
+        ...sink,
+        log: (line) => {
+          // More than once, it would have gone on without a pause and hung this test.
+          if (/: left/.test(line) && log.push({ level: 'left', line }) < 100) throw new Error('the log is full');
+        },
+      },
+    });
+    others.push(brittle);
+    brittle.register(specOf('a2'));
+    await clock.advance(20);
+    await within(20, brittle.deregister());
+    expect(brittle.states[0]).toMatchObject({ state: 'stopped', reason: 'the log is full' });
+    expect(lines('left')).toHaveLength(1);
+    log.length = 0;
+  });
+
   it('does not grow with the registrations that came and went', async () => {
     for (let i = 0; i < 200; i++) {
       registrar.register(specOf(`n${i}`));

@@ -83,8 +83,8 @@ export class Registration {
     const { service, id } = spec.record;
     this.name = `${service}/${id}`;
     this.record = { ...spec.record, registeredAt: new Date() };
-    // Here, in the caller's face, if the record cannot be written at all.
-    encodeInstance(this.record, 'up');
+    // Here, in the caller's face, if the record cannot be written at all; with the mark it is longest.
+    encodeInstance(this.record, 'draining');
     this.status = new StatusBoard({ service, id }, () => deps.changed());
     this.done = new Promise((resolve, reject) => {
       this.resolveDone = resolve;
@@ -130,7 +130,7 @@ export class Registration {
   update(patch: RegistrationPatch): Promise<void> {
     const given = Object.fromEntries(Object.entries(patch).filter(([, value]) => value !== undefined));
     const next: InstanceRecord = { ...this.record, ...(given as RegistrationPatch) };
-    encodeInstance(next, 'up');
+    encodeInstance(next, 'draining');
     this.record = next;
     if (this.status.current.state !== 'registered' || this.isLeaving) return Promise.resolve();
     const written = new Promise<void>((resolve) => this.updates.push(resolve));
@@ -165,7 +165,8 @@ export class Registration {
       } catch (error) {
         // A defect of ours must cost neither the process nor the registration.
         this.deps.log.error(`${this.name}: ${messageOf(error)}; trying on.`);
-        await sleep(this.deps.clock, STABLE_MS, this.leaving.signal);
+        if (phase.kind === 'draining') this.enter((phase = { kind: 'stopped', reason: messageOf(error) }));
+        else await sleep(this.deps.clock, STABLE_MS, this.leaving.signal);
       }
     }
     unsubscribe();
