@@ -64,7 +64,7 @@ class UnaryRun {
 
   attempt(isRepeat: boolean): void {
     let attempts: number | undefined;
-    this.call = this.invoke(this.options, (error, value) => {
+    const answered = (error: ServiceError | null, value?: unknown) => {
       const { repeat } = this.policy;
       if (!error) {
         repeat?.budget.onSuccess();
@@ -79,12 +79,22 @@ class UnaryRun {
         this.cancelTimer = this.deps.after(delayMs, () => this.attempt(true));
         return;
       }
-      this.done = true;
-      this.subscriber.error(this.deps.serializeError(error));
-    });
+      this.fail(error);
+    };
+    try {
+      this.call = this.invoke(this.options, answered);
+    } catch (error) {
+      // grpc-js throws on a client that was closed meanwhile; out of a timer that would end the process.
+      return this.fail(error);
+    }
     this.call.on('metadata', (headers: Metadata) => {
       attempts = 1 + Number(headers.get(PREVIOUS_ATTEMPTS)[0] ?? 0);
     });
+  }
+
+  private fail(error: unknown): void {
+    this.done = true;
+    this.subscriber.error(this.deps.serializeError(error));
   }
 
   cancel(): void {
