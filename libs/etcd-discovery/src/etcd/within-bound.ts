@@ -15,7 +15,11 @@ export interface BoundedPromise<T> extends Promise<T> {
 export const withinBound = <T>(work: Promise<T>, { clock, timeoutMs, signal }: Bound): BoundedPromise<T> => {
   let expired = false;
   const promise = new Promise<T>((resolve, reject) => {
-    if (signal?.aborted) return reject(signal.reason as Error);
+    if (signal?.aborted) {
+      // Nobody waits for the work any more, so nobody else would catch its failure.
+      work.catch(() => undefined);
+      return reject(signal.reason as Error);
+    }
     const settle = (outcome: () => void) => {
       cancel();
       signal?.removeEventListener('abort', abort);
