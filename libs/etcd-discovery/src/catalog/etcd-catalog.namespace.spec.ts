@@ -58,6 +58,16 @@ describe('a watch of the namespace', () => {
     expect(world.etcd.ranges).toHaveLength(1);
   });
 
+  it('speaks for the health of every service it serves, those acquired before its first list included', async () => {
+    const world = catalogWorld();
+    world.up('a', '1');
+    world.catalog.acquireNamespace();
+    const before = world.catalog.acquire('b');
+    await world.clock.advance(MOMENT);
+    expect(before.health.state).toBe('live');
+    expect(world.catalog.acquire('a').health.state).toBe('live');
+  });
+
   it('takes over services acquired before it, telling nothing twice', async () => {
     const world = catalogWorld();
     world.up('a', '1');

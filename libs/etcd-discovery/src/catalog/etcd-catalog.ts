@@ -172,6 +172,8 @@ export class EtcdCatalog implements ServiceCatalog {
       if (watch.feedsItself && watch.revision > revision) continue;
       watch.stopFeedingItself();
       watch.listed(services.get(service) ?? [], revision);
+      // Whatever its own watch said last, or that it never had one: from here on the namespace's speaks for it.
+      if (this.namespaceWatch) watch.healthChanged(this.namespaceWatch.health);
       this.dropIfUnused(entry);
     }
   }
