@@ -17,7 +17,7 @@ import type { Log } from '../utils/log.js';
 import { newInstanceId } from './instance-id.js';
 import { RegistrationPlan } from './registration.plan.js';
 import { ServerTracker } from './server.tracker.js';
-import { type HealthReporter, ShutdownSequence } from './shutdown.sequence.js';
+import { type HealthReporter, ShutdownSequence, sequencesOf } from './shutdown.sequence.js';
 import { signalGuard } from './signal.guard.js';
 import type { TrackedServer } from './tracked-server.js';
 
@@ -73,6 +73,7 @@ export class ServiceRegistry
       servers: this.tracker.servers,
       health,
       services: () => this.registrations.map(({ service }) => service),
+      together: sequencesOf(modules),
       log,
     });
     if (!etcd) return;
@@ -136,7 +137,10 @@ export class ServiceRegistry
    * @throws InvalidOptionsError for a patch that cannot be published, and for an id that is not registered.
    */
   async update(id: string, patch: Pick<Registration, 'weight' | 'zone' | 'version' | 'metadata'>): Promise<void> {
-    await this.deps.etcd?.registrar.update(id, resolveRegistrationPatch(patch));
+    const resolved = resolveRegistrationPatch(patch);
+    // Not with the registrar yet, because its server is not bound or etcd was never there: published with the first put.
+    if (this.plan?.update(id, resolved)) return;
+    await this.deps.etcd?.registrar.update(id, resolved);
   }
 
   async onApplicationBootstrap(): Promise<void> {

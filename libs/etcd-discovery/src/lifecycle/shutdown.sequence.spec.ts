@@ -49,6 +49,21 @@ describe('ShutdownSequence', () => {
     expect(sequence.begun).toBe(true);
   });
 
+  it('leaves and drains although the health implementation throws', async () => {
+    const error = vi.fn();
+    const { steps, sequence } = scene({
+      health: {
+        setStatus: () => {
+          throw new Error('no such service');
+        },
+      },
+      log: { ...silentLog, error },
+    });
+    await sequence.run();
+    expect(steps).toEqual(['leave', 'drain']);
+    expect(error).toHaveBeenCalledWith(expect.stringContaining('no such service'));
+  });
+
   it('goes on, and waits, when leaving etcd fails', async () => {
     const warn = vi.fn();
     const { steps, sequence } = scene({

@@ -15,25 +15,40 @@ export interface ShutdownSequenceDeps {
   readonly servers: readonly TrackedServer[];
   readonly health?: HealthReporter;
   readonly services: () => readonly string[];
+  /** All sequences of the application, to which this one adds itself. Default: it is alone. */
+  readonly together?: Set<ShutdownSequence>;
   readonly log: Log;
 }
+
+const applications = new WeakMap<object, Set<ShutdownSequence>>();
+
+/** The sequences of one application, of which each connection has one; the servers belong to all of them. */
+export const sequencesOf = (application: object): Set<ShutdownSequence> => {
+  const sequences = applications.get(application) ?? new Set();
+  applications.set(application, sequences);
+  return sequences;
+};
 
 /**
  * Leaving without a failed call: health NOT_SERVING, out of etcd, keep serving until clients have seen it, then GOAWAY
  * and let calls and streams finish within `drainTimeout`, then force. However often and from wherever it is called, it
- * runs once.
+ * runs once. With several connections all leave at the same time, and no server is drained before the last has left.
  */
 export class ShutdownSequence implements Leaver {
   /** Called at the end when a signal, not Nest, led the way out. */
   releaseForSignal: () => Promise<void> = () => Promise.resolve();
   private running: Promise<void> | undefined;
+  private left: Promise<void> | undefined;
+  private readonly together: Set<ShutdownSequence>;
   private readonly impatient = new AbortController();
   private readonly cut = new AbortController();
 
-  constructor(private readonly deps: ShutdownSequenceDeps) {}
+  constructor(private readonly deps: ShutdownSequenceDeps) {
+    this.together = (deps.together ?? new Set<ShutdownSequence>()).add(this);
+  }
 
   get begun(): boolean {
-    return this.running !== undefined;
+    return this.left !== undefined;
   }
 
   get leaving(): boolean {
@@ -63,17 +78,32 @@ export class ShutdownSequence implements Leaver {
   }
 
   private async sequence(): Promise<void> {
-    const { health, services, leave, propagationWaitMs, drainTimeoutMs, servers, log } = this.deps;
-    for (const service of ['', ...services()]) health?.setStatus(service, 'NOT_SERVING');
+    const { drainTimeoutMs, servers } = this.deps;
+    await Promise.all(Array.from(this.together, (each) => (each.left ??= each.leave())));
+    const timer = setTimeout(() => this.cut.abort(), drainTimeoutMs);
+    await Promise.all(servers.map((server) => server.drain(this.cut.signal)));
+    clearTimeout(timer);
+  }
+
+  private async leave(): Promise<void> {
+    const { leave, propagationWaitMs, log } = this.deps;
+    this.reportNotServing();
     const seen = await leave().catch((error: Error) => {
       log.warn(`leaving etcd failed, the lease will end by itself: ${error.message}`);
       return true;
     });
     // Nobody can have been sent here who was never told of us.
     if (seen) await delay(propagationWaitMs, this.impatient.signal);
-    const timer = setTimeout(() => this.cut.abort(), drainTimeoutMs);
-    await Promise.all(servers.map((server) => server.drain(this.cut.signal)));
-    clearTimeout(timer);
+  }
+
+  private reportNotServing(): void {
+    const { health, services, log } = this.deps;
+    try {
+      for (const service of ['', ...services()]) health?.setStatus(service, 'NOT_SERVING');
+    } catch (error) {
+      // The application's own code; whatever it does, leaving comes first.
+      log.error(`the health implementation failed, leaving all the same: ${String(error)}`);
+    }
   }
 }
 

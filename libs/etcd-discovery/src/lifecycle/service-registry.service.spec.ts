@@ -1,0 +1,99 @@
+import type { ModulesContainer } from '@nestjs/core';
+import { ReplaySubject } from 'rxjs';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { FakeClock } from '../../test/support/fake-clock.js';
+import { RegistryFakeEtcd } from '../../test/support/registry-fake-etcd.js';
+import type { EtcdDiscoveryOptions } from '../options/etcd-discovery-options.interface.js';
+import { resolveOptions } from '../options/resolve-options.js';
+import { Registrar } from '../registry/registrar.js';
+import { silentLog } from '../utils/log.js';
+import { ServiceRegistry } from './service-registry.service.js';
+
+/** As Nest's ServerGrpc, with a grpc-js server inside that says when it is told to drain. */
+const grpcServer = (steps: string[] = []) => {
+  const address = { address: '127.0.0.1', port: 50051 };
+  return {
+    transportId: 4,
+    options: {},
+    grpcClient: {
+      http2Servers: new Map([[{ address: () => address }, {}]]),
+      tryShutdown: (done: () => void) => {
+        steps.push('drain');
+        done();
+      },
+      forceShutdown: () => undefined,
+    },
+    listen: (callback: (error?: unknown) => void) => callback(),
+    close: () => undefined,
+  };
+};
+
+const stops: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const stop of stops.splice(0)) await stop();
+});
+
+const application = (...servers: object[]): ModulesContainer => {
+  const targets = new ReplaySubject<object>();
+  for (const server of servers) targets.next(server);
+  return { getRpcTargetRegistry: () => targets.asObservable() } as unknown as ModulesContainer;
+};
+
+const scene = (options: Partial<EtcdDiscoveryOptions> = {}, { modules = application(grpcServer()) } = {}) => {
+  const clock = new FakeClock();
+  const etcd = new RegistryFakeEtcd(clock);
+  const registrar = new Registrar({ etcd, namespace: '/services', clock, log: silentLog });
+  const registry = new ServiceRegistry({
+    options: resolveOptions({ etcd: { endpoints: 'fake:2379' }, shutdown: { propagationWait: '1ms' }, ...options }, {}),
+    etcd: { client: etcd, registrar },
+    modules,
+    closeConnection: () => Promise.resolve(),
+    log: silentLog,
+  });
+  /** Turns the clock until the promise has settled. */
+  const done = async <T>(promise: Promise<T>): Promise<T> => {
+    let over = false;
+    promise.then(
+      () => (over = true),
+      () => (over = true),
+    );
+    // The hooks wait by real timers too, of a millisecond.
+    await vi.waitFor(async () => {
+      await clock.advance(100);
+      expect(over).toBe(true);
+    }, 5_000);
+    return promise;
+  };
+  stops.push(() => done(registry.onApplicationShutdown()));
+  return { clock, etcd, registrar, registry, done, modules };
+};
+
+const listening = (modules: ModulesContainer) =>
+  new Promise<void>((resolve, reject) => {
+    modules
+      .getRpcTargetRegistry<ReturnType<typeof grpcServer>>()
+      .subscribe((server) => server.listen((error) => (error ? reject(error as Error) : resolve())))
+      .unsubscribe();
+  });
+
+const bootstrapped = async (given: ReturnType<typeof scene>) => {
+  await listening(given.modules);
+  await given.done(given.registry.onApplicationBootstrap());
+  return given;
+};
+
+describe('ServiceRegistry', () => {
+  it('drains the servers only after every connection of the application has left etcd', async () => {
+    const steps: string[] = [];
+    const modules = application(grpcServer(steps));
+    const writing = await bootstrapped(scene({ registration: { name: 'a', advertise: '10.0.0.1:1' } }, { modules }));
+    const reading = await bootstrapped(scene({ name: 'other' }, { modules }));
+    writing.registry.state$.subscribe(
+      (states) => states.some(({ state }) => state === 'stopped') && steps.push('left'),
+    );
+    const stop = reading.registry.onModuleDestroy();
+    await writing.done(stop);
+    await writing.done(writing.registry.onModuleDestroy());
+    expect([...new Set(steps)]).toEqual(['left', 'drain']);
+  });
+});
