@@ -76,7 +76,7 @@ describe('RegistrationPlan', () => {
     expect(registered[0]?.ttlMs).toBe(5_000);
     await plan.registerBound([server('grpc', 5001), server('tcp', 5002)]);
     expect(registered).toHaveLength(1);
-    expect(update).toHaveBeenCalledWith(grpc.id, {
+    expect(update).toHaveBeenCalledWith(`users/${grpc.id}`, {
       endpoints: [
         expect.objectContaining({ protocol: 'grpc', port: 5001 }),
         expect.objectContaining({ protocol: 'tcp', port: 5002 }),
@@ -94,6 +94,17 @@ describe('RegistrationPlan', () => {
       ['b', 'id-2', false],
       ['a', 'mine', true],
     ]);
+  });
+
+  it('takes back what is waiting, by its id or by service and id', async () => {
+    const { plan } = scene();
+    const [a, b] = ['a', 'b'].map((name) => plan.add(resolveRegistration({ name, id: 'mine' })));
+    plan.remove('a/mine');
+    expect(plan.waiting).toMatchObject([{ service: 'b' }]);
+    await expect(a?.done).rejects.toMatchObject({ code: 'ABORTED' });
+    plan.remove('mine');
+    await expect(b?.done).rejects.toMatchObject({ code: 'ABORTED' });
+    expect(plan.waiting).toEqual([]);
   });
 
   it('names a registration without a server, and what there is instead', () => {

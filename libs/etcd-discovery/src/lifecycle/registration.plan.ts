@@ -1,27 +1,34 @@
+import { EtcdDiscoveryError } from '../etcd-discovery.errors.js';
 import type { EtcdClient } from '../etcd/etcd-client.js';
 import { chooseAdvertisedAddress } from '../instance/advertised-address.js';
 import { formatHostPort } from '../instance/host-port.js';
 import type { InstanceEndpoint } from '../instance/service-instance.js';
 import type { ResolvedRegistration } from '../options/resolved-options.js';
 import type { Registrar } from '../registry/registrar.js';
-import type { RegistrationState } from '../registry/registration-state.js';
+import type { RegistrationPatch, RegistrationState } from '../registry/registration-state.js';
 import type { Log } from '../utils/log.js';
 import { describeServers, matchServer } from './server-match.js';
 import type { TrackedServer } from './tracked-server.js';
 
 /** One service of this process: the registrations of one name and id, which share one key. */
-interface PlannedService {
+export interface PlannedService {
   readonly service: string;
   readonly id: string;
+  /** Resolves when the key is in etcd; rejects when it will not get there. */
+  readonly done: Promise<void>;
+}
+
+interface Planned extends PlannedService {
   readonly idGiven: boolean;
   readonly parts: PlannedEndpoint[];
   /** The registrar has it, and speaks for it from then on. */
   handedOver?: boolean;
   registered?: { done: Promise<void> };
+  settle(outcome: Promise<void>): void;
 }
 
 interface PlannedEndpoint {
-  readonly registration: ResolvedRegistration;
+  registration: ResolvedRegistration;
   readonly since: Date;
   server?: TrackedServer;
   endpoint?: InstanceEndpoint;
@@ -32,7 +39,7 @@ interface PlannedEndpoint {
  * to the registrar as soon as its server is bound, with the address that was really bound.
  */
 export class RegistrationPlan {
-  private readonly services: PlannedService[] = [];
+  private readonly services: Planned[] = [];
   private readonly closing = new AbortController();
 
   constructor(
@@ -48,7 +55,7 @@ export class RegistrationPlan {
   ) {}
 
   /** Adds a registration; two of one service without ids of their own, or with the same id, become one key. */
-  add(registration: ResolvedRegistration): { id: string } {
+  add(registration: ResolvedRegistration): PlannedService {
     const part: PlannedEndpoint = { registration, since: new Date() };
     const sibling = this.services.find(
       ({ service, id, idGiven, parts }) =>
@@ -58,17 +65,38 @@ export class RegistrationPlan {
     );
     if (sibling) {
       sibling.parts.push(part);
-      return { id: sibling.id };
+      return sibling;
     }
+    let settle!: Planned['settle'];
+    const done = new Promise<void>((resolve) => (settle = resolve));
+    // Whoever does not wait for it must not crash for it.
+    done.catch(() => undefined);
     const id = registration.id ?? this.deps.newId();
-    this.services.push({ service: registration.name, id, idGiven: registration.id !== undefined, parts: [part] });
-    return { id };
+    const idGiven = registration.id !== undefined;
+    const planned: Planned = { service: registration.name, id, idGiven, parts: [part], done, settle };
+    this.services.push(planned);
+    return planned;
   }
 
-  /** Forgets a registration that is still waiting for its server. */
+  /**
+   * Changes a registration that the registrar does not have yet.
+   *
+   * @returns false when there is no such one: then it is the registrar's.
+   */
+  update(id: string, patch: RegistrationPatch): boolean {
+    const waiting = this.find(id).filter(({ handedOver }) => !handedOver);
+    const given = Object.fromEntries(Object.entries(patch).filter(([, value]) => value !== undefined));
+    for (const part of waiting.flatMap(({ parts }) => parts)) part.registration = { ...part.registration, ...given };
+    return waiting.length > 0;
+  }
+
+  /** Forgets a registration; one that the registrar has is the registrar's to end. Without an id: all. */
   remove(id?: string): void {
-    for (const service of this.services.filter((candidate) => id === undefined || candidate.id === id)) {
-      this.services.splice(this.services.indexOf(service), 1);
+    for (const planned of this.find(id)) {
+      this.forget(planned);
+      if (planned.handedOver) continue;
+      const what = `${planned.service}/${planned.id}`;
+      planned.settle(Promise.reject(new EtcdDiscoveryError('ABORTED', `${what} was taken back before it was in etcd`)));
     }
   }
 
@@ -94,12 +122,13 @@ export class RegistrationPlan {
   }
 
   /**
-   * Registers whatever has a bound server now and resolves when those keys are in etcd. Idempotent.
+   * Registers whatever (or `only` what) has a bound server now and resolves when those keys are in etcd. Idempotent.
    *
    * @throws RegistrationConflictError with `failFast`, when another process holds an id.
    */
-  async registerBound(servers: readonly TrackedServer[]): Promise<void> {
-    await Promise.all(this.services.map((service) => this.registerService(service, servers)));
+  async registerBound(servers: readonly TrackedServer[], only?: PlannedService): Promise<void> {
+    const services = this.services.filter((service) => !only || service === only);
+    await Promise.all(services.map((service) => this.registerService(service, servers)));
   }
 
   /** Error lines about registrations that no server fits, for the log. */
@@ -114,7 +143,16 @@ export class RegistrationPlan {
       );
   }
 
-  private async registerService(planned: PlannedService, servers: readonly TrackedServer[]): Promise<void> {
+  private find(id: string | undefined): Planned[] {
+    return this.services.filter((one) => id === undefined || one.id === id || `${one.service}/${one.id}` === id);
+  }
+
+  private forget(planned: Planned): void {
+    const at = this.services.indexOf(planned);
+    if (at >= 0) this.services.splice(at, 1);
+  }
+
+  private async registerService(planned: Planned, servers: readonly TrackedServer[]): Promise<void> {
     const before = planned.parts.filter(({ endpoint }) => endpoint).length;
     for (const part of planned.parts) {
       if (part.server) continue;
@@ -127,9 +165,18 @@ export class RegistrationPlan {
     const endpoints = planned.parts.flatMap(({ endpoint }) => (endpoint ? [endpoint] : []));
     if (endpoints.length === 0 || !this.services.includes(planned)) return;
     if (!planned.registered) {
-      const [{ registration }] = planned.parts as [PlannedEndpoint, ...PlannedEndpoint[]];
-      planned.handedOver = true;
-      planned.registered = this.deps.registrar.register({
+      planned.registered = this.handOver(planned, endpoints);
+    } else if (endpoints.length > before) {
+      await this.deps.registrar.update(`${planned.service}/${planned.id}`, { endpoints });
+    }
+    await planned.registered.done;
+  }
+
+  private handOver(planned: Planned, endpoints: readonly InstanceEndpoint[]): { done: Promise<void> } {
+    const [{ registration }] = planned.parts as [PlannedEndpoint, ...PlannedEndpoint[]];
+    planned.handedOver = true;
+    try {
+      const registered = this.deps.registrar.register({
         record: {
           service: planned.service,
           id: planned.id,
@@ -143,10 +190,15 @@ export class RegistrationPlan {
         failFast: this.deps.failFast,
         idGiven: planned.idGiven,
       });
-    } else if (endpoints.length > before) {
-      await this.deps.registrar.update(planned.id, { endpoints });
+      planned.settle(registered.done);
+      // One that has failed for good must not fail those that come after it.
+      registered.done.catch(() => this.forget(planned));
+      return registered;
+    } catch (error) {
+      this.forget(planned);
+      planned.settle(Promise.reject(error as Error));
+      throw error;
     }
-    await planned.registered.done;
   }
 
   private async endpointOf(

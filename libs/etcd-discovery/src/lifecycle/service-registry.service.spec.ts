@@ -83,6 +83,75 @@ const bootstrapped = async (given: ReturnType<typeof scene>) => {
 };
 
 describe('ServiceRegistry', () => {
+  it('registers at run time without waiting for another that is held up', async () => {
+    const given = await bootstrapped(scene({ etcd: { endpoints: 'fake:2379', dialTimeout: '1m' } }));
+    given.etcd.put('/services/a/x', JSON.stringify({ Op: 0, Addr: '10.0.0.9:1' }), given.etcd.foreignLease());
+    given.registry.register({ name: 'a', id: 'x', advertise: '10.0.0.1:1' });
+    await given.clock.advance(100);
+    expect(given.registry.registrations).toMatchObject([{ service: 'a', state: 'registering' }]);
+    await given.done(given.registry.register({ name: 'b', advertise: '10.0.0.1:1' }).done);
+    expect(given.registry.registrations).toMatchObject([
+      { service: 'a', state: 'registering' },
+      { service: 'b', state: 'registered' },
+    ]);
+  });
+
+  it('registers at run time after one that could not work', async () => {
+    const given = await bootstrapped(scene());
+    const first = given.registry.register({ name: 'a', id: 'x', advertise: '10.0.0.1:1' });
+    await given.done(first.done);
+    const twice = given.registry.register({ name: 'a', id: 'x', advertise: '10.0.0.1:1' });
+    await expect(given.done(twice.done)).rejects.toMatchObject({ code: 'REGISTRATION_CONFLICT' });
+    expect(given.registry.registrations).toMatchObject([{ service: 'a', state: 'registered' }]);
+    const { done } = given.registry.register({ name: 'b', advertise: '10.0.0.1:1' });
+    await given.done(done);
+  });
+
+  it('takes two services with one id for two', async () => {
+    const given = scene();
+    given.etcd.fate = ({ txn }) => (txn?.compare[0]?.key === '/services/b/x' ? 'hang' : undefined);
+    const outcomes: string[] = [];
+    const [a] = ['a', 'b'].map((name) => {
+      const { done } = given.registry.register({ name, id: 'x', advertise: '10.0.0.1:1' });
+      void done.then(
+        () => outcomes.push(`${name} registered`),
+        () => outcomes.push(`${name} taken back`),
+      );
+      return done;
+    });
+    await listening(given.modules);
+    const bootstrap = given.registry.onApplicationBootstrap();
+    await given.done(a!);
+    await given.clock.advance(50);
+    expect(outcomes).toEqual(['a registered']);
+    await given.done(given.registry.deregister());
+    await given.done(bootstrap);
+    expect(outcomes).toEqual(['a registered', 'b taken back']);
+  });
+
+  it('updates a registration that is still waiting for its server', async () => {
+    const server = grpcServer();
+    const given = scene(
+      { registration: { name: 'a', id: 'x', advertise: '10.0.0.1:1' } },
+      { modules: application(server) },
+    );
+    await given.done(given.registry.onApplicationBootstrap());
+    await given.done(given.registry.update('x', { weight: 7 }));
+    await given.done(listening(given.modules));
+    expect(given.etcd.valuesOf('/services/a/x').at(-1)).toMatchObject({ weight: 7 });
+  });
+
+  it('does not fail the start of an application that is stopped meanwhile', async () => {
+    const given = scene({ registration: { name: 'a', advertise: '10.0.0.1:1' } });
+    await listening(given.modules);
+    given.etcd.freeze();
+    const bootstrap = given.registry.onApplicationBootstrap();
+    await given.clock.advance(50);
+    const stop = given.registry.onModuleDestroy();
+    await expect(given.done(bootstrap)).resolves.toBeUndefined();
+    await given.done(stop);
+  });
+
   it('drains the servers only after every connection of the application has left etcd', async () => {
     const steps: string[] = [];
     const modules = application(grpcServer(steps));

@@ -15,7 +15,7 @@ import type { Registrar } from '../registry/registrar.js';
 import type { RegistrationState } from '../registry/registration-state.js';
 import type { Log } from '../utils/log.js';
 import { newInstanceId } from './instance-id.js';
-import { RegistrationPlan } from './registration.plan.js';
+import { type PlannedService, RegistrationPlan } from './registration.plan.js';
 import { ServerTracker } from './server.tracker.js';
 import { type HealthReporter, ShutdownSequence, sequencesOf } from './shutdown.sequence.js';
 import { signalGuard } from './signal.guard.js';
@@ -112,13 +112,13 @@ export class ServiceRegistry
       this.deps.log.log(`${resolved.name}: not registered, because the module has enabled: false`);
       return { id: resolved.id ?? newInstanceId(), done: Promise.resolve() };
     }
-    const { id } = this.plan.add(resolved);
+    const planned = this.plan.add(resolved);
     this.guardSignals();
     this.publishStates();
-    const done = this.bootstrapped ? this.registerBound().then(() => this.registered(id)) : this.registered(id);
+    const done = this.bootstrapped ? this.registerBound(planned).then(() => planned.done) : planned.done;
     // Whoever does not wait for it must not crash for it.
     done.catch(() => undefined);
-    return { id, done };
+    return { id: planned.id, done };
   }
 
   /**
@@ -132,15 +132,14 @@ export class ServiceRegistry
   }
 
   /**
-   * Changes what is published of one registration; clients see it without a reconnect.
+   * Changes what is published of one registration; clients see it without a reconnect. One that waits for its server is
+   * published like this from the start.
    *
    * @throws InvalidOptionsError for a patch that cannot be published, and for an id that is not registered.
    */
   async update(id: string, patch: Pick<Registration, 'weight' | 'zone' | 'version' | 'metadata'>): Promise<void> {
     const resolved = resolveRegistrationPatch(patch);
-    // Not with the registrar yet, because its server is not bound or etcd was never there: published with the first put.
-    if (this.plan?.update(id, resolved)) return;
-    await this.deps.etcd?.registrar.update(id, resolved);
+    if (!this.plan?.update(id, resolved)) await this.deps.etcd?.registrar.update(id, resolved);
   }
 
   async onApplicationBootstrap(): Promise<void> {
@@ -174,11 +173,15 @@ export class ServiceRegistry
     });
   }
 
-  /** Registers what can be registered; returns with a warning where etcd does not answer in time. */
-  private async registerBound(): Promise<void> {
+  /** Registers what (or `only` what) can be registered; returns with a warning where etcd does not answer in time. */
+  private async registerBound(only?: PlannedService): Promise<void> {
     const { etcd, options, log } = this.deps;
     if (!this.plan || !etcd || this.shutdown.begun) return;
-    const registering = this.plan.registerBound(this.tracker.servers);
+    const registering = this.plan.registerBound(this.tracker.servers, only).catch((error: unknown) => {
+      this.publishStates();
+      // Taken back, by a stop during the start or by `deregister`: no reason for the application to fail.
+      if (!(error instanceof EtcdDiscoveryError && ['ABORTED', 'CLOSED'].includes(error.code))) throw error;
+    });
     registering.catch(() => undefined);
     this.publishStates();
     const away = new Promise<'away'>((resolve) => {
@@ -203,24 +206,6 @@ export class ServiceRegistry
       ? 'Registered as soon as that is over.'
       : `etcd at ${options.etcd.endpoints.join(', ')} does not answer${error ? `: ${error.message}` : ''}. Registered as soon as it does.`;
     log.warn(`serving, but not registered yet: ${names}. ${cause}`);
-  }
-
-  /** Resolves when the registration with this id is in etcd. */
-  private registered(id: string): Promise<void> {
-    return new Promise((resolve, reject) => {
-      let settled = false;
-      const subscription = this.state$.subscribe((states) => {
-        const mine = states.find((state) => state.id === id);
-        if (mine?.state === 'registered') resolve();
-        else if (!mine || mine.state === 'draining' || mine.state === 'stopped') {
-          reject(new EtcdDiscoveryError('ABORTED', `registration ${id} was taken back before it reached etcd`));
-        } else return;
-        settled = true;
-        // The first value arrives during `subscribe`, before there is a subscription.
-        queueMicrotask(() => subscription.unsubscribe());
-      });
-      if (settled) subscription.unsubscribe();
-    });
   }
 
   private reportUnmatched(): void {
