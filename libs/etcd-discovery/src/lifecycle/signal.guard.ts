@@ -53,9 +53,10 @@ class SignalGuard {
     const leavers = [...this.leavers];
     // With other listeners around, give them the time to begin: Nest's own calls our hooks within milliseconds.
     if (othersListening(signal) > 0) await new Promise((resolve) => setTimeout(resolve, GRACE_MS));
+    // Looked at before the first one goes, because the connections of one application leave together.
+    const forgotten = leavers.filter(([leaver]) => !leaver.leaving);
     await Promise.all(
-      leavers.map(async ([leaver, log]) => {
-        if (leaver.leaving) return;
+      forgotten.map(async ([leaver, log]) => {
         log.warn(
           `${signal}: no shutdown hook ran, so the registry leaves etcd by itself. ` +
             'Call app.enableShutdownHooks() in main.ts, so that the rest of the application closes too.',
