@@ -49,6 +49,19 @@ describe('ShutdownSequence', () => {
     expect(sequence.begun).toBe(true);
   });
 
+  it('drains a server that was bound after the way out had begun, and not for ever', async () => {
+    const { sequence } = scene({ servers: [], drainTimeoutMs: 20 });
+    await sequence.run();
+    let cut = false;
+    await sequence.closeServer({
+      transport: 'grpc',
+      served: undefined,
+      drain: (signal) =>
+        new Promise((resolve) => signal.addEventListener('abort', () => resolve(void (cut = true)), { once: true })),
+    });
+    expect(cut).toBe(true);
+  });
+
   it('leaves and drains although the health implementation throws', async () => {
     const error = vi.fn();
     const { steps, sequence } = scene({

@@ -62,7 +62,8 @@ export class ShutdownSequence implements Leaver {
   /** For the wrapped `close()` of one server: the whole application leaves, because one server closing means that. */
   async closeServer(server: TrackedServer): Promise<void> {
     await this.run();
-    await server.drain(this.cut.signal);
+    // One that was bound after the way out had begun has still to be drained.
+    await this.drain([server]);
   }
 
   async leaveForSignal(signal: NodeJS.Signals): Promise<void> {
@@ -78,9 +79,12 @@ export class ShutdownSequence implements Leaver {
   }
 
   private async sequence(): Promise<void> {
-    const { drainTimeoutMs, servers } = this.deps;
     await Promise.all(Array.from(this.together, (each) => (each.left ??= each.leave())));
-    const timer = setTimeout(() => this.cut.abort(), drainTimeoutMs);
+    await this.drain(this.deps.servers);
+  }
+
+  private async drain(servers: readonly TrackedServer[]): Promise<void> {
+    const timer = setTimeout(() => this.cut.abort(), this.deps.drainTimeoutMs);
     await Promise.all(servers.map((server) => server.drain(this.cut.signal)));
     clearTimeout(timer);
   }
