@@ -152,6 +152,28 @@ describe('ServiceRegistry', () => {
     await given.done(stop);
   });
 
+  it('gives clients the time to see what was deregistered just before the stop', async () => {
+    const steps: string[] = [];
+    const given = await bootstrapped(
+      scene(
+        { registration: { name: 'a', advertise: '10.0.0.1:1' }, shutdown: { propagationWait: '1s' } },
+        { modules: application(grpcServer(steps)) },
+      ),
+    );
+    await given.done(given.registry.deregister());
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    try {
+      const stop = given.registry.onModuleDestroy();
+      await vi.advanceTimersByTimeAsync(900);
+      expect(steps).toEqual([]);
+      await vi.advanceTimersByTimeAsync(200);
+      await stop;
+      expect(steps).toEqual(['drain']);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
   it('drains the servers only after every connection of the application has left etcd', async () => {
     const steps: string[] = [];
     const modules = application(grpcServer(steps));

@@ -215,11 +215,17 @@ export class ServiceRegistry
 
   private async leave(): Promise<boolean> {
     this.draining.next();
+    const { etcd, options } = this.deps;
+    // One taken out just now counts: its clients may not have seen that yet.
+    const lately = Date.now() - options.shutdown.propagationWaitMs;
     const held =
-      this.deps.etcd !== undefined &&
-      this.registrations.some(({ state }) => state === 'registered' || state === 'lost');
+      etcd !== undefined &&
+      this.registrations.some(
+        ({ state, since }) =>
+          ['registered', 'lost', 'draining'].includes(state) || (state === 'stopped' && since.getTime() > lately),
+      );
     this.plan?.close();
-    await this.deps.etcd?.registrar.deregister();
+    await etcd?.registrar.deregister();
     return held;
   }
 
