@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { eventually, TestProcess } from './support/child-process.js';
 import { findEtcd } from './support/etcd-binary.js';
+import { freePort } from './support/free-port.js';
 import { RawEtcd } from './support/raw-etcd.js';
 
 interface Results {
@@ -110,6 +111,16 @@ describe('a demo that is interrupted', () => {
     await eventually('every process has ended', () => pids.every((pid) => !alive(pid)), 20_000);
     if (signal !== 'SIGKILL')
       expect(run.output).toMatch(/Interrupted: not all phases were played\. 0 of \d+ calls failed\./);
+  });
+});
+
+describe('an etcd that somebody named', () => {
+  it('and that does not answer ends the run before anything is started', async () => {
+    const port = await freePort();
+    const run = demo([], { ETCD_ENDPOINTS: `127.0.0.1:${port}` });
+    expect((await run.exit(20_000)).code).toBe(1);
+    expect(run.output).toMatch(new RegExp(`the etcd at 127\\.0\\.0\\.1:${port} \\(ETCD_ENDPOINTS\\).*cannot be used`));
+    expect(run.output).not.toContain('server 1 starts');
   });
 });
 

@@ -13,6 +13,7 @@ import { phasesFor, playPhase } from './scenario.js';
 const SERVICE = 'notification-server';
 const START_WITHIN_MS = 30_000;
 const VIEW_MS = 500;
+const GIVEN_ETCD_ATTEMPTS = 3;
 
 /** One run, from its etcd to the last call. */
 export class Demo {
@@ -81,6 +82,7 @@ export class Demo {
     model.event(`look for yourself: ${model.etcdctl}`);
     const view = new EtcdView(etcd.endpoints, etcd.namespace, etcd.env);
     this.view = view;
+    if (etcd.kind === 'given') await this.firstAnswer(view, etcd.description);
     let reading = false;
     this.viewTimer = setInterval(() => {
       if (reading) return;
@@ -91,6 +93,18 @@ export class Demo {
       });
     }, VIEW_MS);
     return etcd;
+  }
+
+  /** An etcd that somebody named and that is not there is said at once, not found out by what cannot start without it. */
+  private async firstAnswer(view: EtcdView, description: string): Promise<void> {
+    for (let attempt = 1; (await view.read(SERVICE)) === undefined; attempt += 1) {
+      this.signal.throwIfAborted();
+      if (attempt < GIVEN_ETCD_ATTEMPTS) continue;
+      throw new Error(
+        `${description}: it cannot be used (${view.error ?? 'no answer'}). ` +
+          'Start it, or run the demo without ETCD_ENDPOINTS and --use-local: it then starts an etcd of its own.',
+      );
+    }
   }
 
   private startProcesses({ env }: DemoEtcd): { fleet: ServerFleet; clients: ClientGroup } {

@@ -20,6 +20,8 @@ const TIMEOUT_MS = 1_500;
  * the library believes.
  */
 export class EtcdView {
+  /** What the last read that failed said. */
+  error: string | undefined;
   private client: Etcd3 | undefined;
 
   constructor(
@@ -41,7 +43,8 @@ export class EtcdView {
           return parseStored(key.toString().slice(prefix.length), value.toString(), lease, Number(TTL));
         }),
       );
-    } catch {
+    } catch (error) {
+      this.error = (error as Error).message;
       this.close();
       return undefined;
     }
