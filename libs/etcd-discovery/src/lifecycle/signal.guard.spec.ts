@@ -33,10 +33,7 @@ const application = (connections: number) => {
 /** Delivered to our listener alone: the test runner has others. */
 const signal = () => {
   vi.spyOn(process, 'kill').mockReturnValue(true);
-  process
-    .listeners('SIGTERM')
-    .filter((listener) => listener === signalGuard['listener'])
-    .forEach((listener) => listener('SIGTERM', 15));
+  signalGuard['listener']('SIGTERM');
 };
 
 describe('signalGuard', () => {
