@@ -131,6 +131,18 @@ describe('a wrong password', () => {
       expect((await server.exit()).code).toBe(1);
       expect(server.output).toMatch(/ETCD_AUTH/);
       expect(server.output).not.toContain('wrong-canary-3141');
+
+      // Without failFast the server serves and says the same.
+      const serving = startServer({
+        ETCD_ENDPOINTS: etcd.endpoint,
+        ETCD_USERNAME: 'root',
+        ETCD_PASSWORD: 'wrong-canary-3141',
+      });
+      await serving.printed(/serving, but not registered yet/);
+      await serving.printed(/does not accept our credentials.*check etcd\.username and etcd\.password/);
+      serving.signal('SIGTERM');
+      expect((await serving.exit()).signal).toBe('SIGTERM');
+      expect(serving.output).not.toContain('wrong-canary-3141');
     } finally {
       await etcd.stop();
     }
