@@ -193,6 +193,23 @@ describe('an application that forgets enableShutdownHooks()', () => {
   );
 });
 
+describe('two applications in one process', () => {
+  it.each([
+    ['both', {}],
+    ['neither', { APP_FORGETS_HOOKS: '1' }],
+  ])('leave on one signal, with the shutdown hooks of %s', async (_, env) => {
+    const app = start('micro', { APP_TWICE: '1', ...env });
+    await app.message('listening');
+    const keys = await raw.keys(`${namespace}/`);
+    expect(keys).toHaveLength(2);
+    app.signal('SIGTERM');
+    expect((await app.exit()).signal).toBe('SIGTERM');
+    expect(await raw.keys(`${namespace}/`)).toEqual([]);
+    const leases = await raw.leases();
+    for (const { lease } of keys) expect(leases).not.toContain(lease);
+  });
+});
+
 describe('a second signal', () => {
   it('hastens the end, unless it comes right behind the first, as wrappers send it', async () => {
     const app = start('micro', { APP_PROPAGATION_WAIT: '60s' });
