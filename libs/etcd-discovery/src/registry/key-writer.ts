@@ -25,7 +25,7 @@ export type PutOutcome =
       /** What was there before. */ readonly replaced?: EtcdKeyValue;
     }
   | { readonly type: 'held'; readonly revision: number; readonly reason: string }
-  /** Not written; the time to try again has come. */
+  /** Not written; the time to try again has come, once the gate is open. */
   | { readonly type: 'failed' };
 
 export interface KeyWriterDeps {
@@ -105,7 +105,6 @@ export class KeyWriter {
       session.reportGone(lease);
     } else {
       await sleep(clock, this.retry.nextDelayMs(failure), this.deps.leaving);
-      await etcd.gate.whenOpen(this.deps.leaving);
     }
     return { type: 'failed' };
   }

@@ -821,6 +821,23 @@ describe('a registration', () => {
     log.length = 0;
   });
 
+  it('is lost when its lease runs out, and keeps no update waiting, however often it is updated while etcd is away', async () => {
+    await registered();
+    etcd.goDown();
+    let settled = 0;
+    for (let weight = 1; weight <= 4; weight++) {
+      void registrar.update('a1', { weight }).then(() => settled++);
+      await clock.advance(2_000);
+      expect(settled).toBe(weight);
+    }
+    await clock.advance(2_500);
+    expect(state()?.state).toBe('lost');
+    etcd.comeBack();
+    await clock.advance(2_000);
+    expect(state()?.state).toBe('registered');
+    expect(etcd.valuesOf(KEY).at(-1)).toMatchObject({ weight: 4 });
+  });
+
   it('does not grow with the registrations that came and went', async () => {
     for (let i = 0; i < 200; i++) {
       registrar.register(specOf(`n${i}`));

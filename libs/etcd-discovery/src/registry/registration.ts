@@ -203,7 +203,10 @@ export class Registration {
       }
       const outcome = await this.writer.put(this.value(), lease, 0, takeOver);
       if (outcome.type === 'written') return this.wrote(outcome, lease);
-      if (outcome.type === 'failed') continue;
+      if (outcome.type === 'failed') {
+        await this.deps.etcd.gate.whenOpen(this.leaving.signal);
+        continue;
+      }
       if (takeOver && spec.failFast) return this.conflict(outcome.reason);
       this.status.explain(outcome.reason);
       if (this.warnedHolder !== outcome.reason) {
@@ -250,7 +253,9 @@ export class Registration {
       }
       const lease = session.lease;
       if (!lease && !session.isSuperseded(standing.lease)) return { kind: 'lost', reason: session.lossReason };
-      if (!lease || (lease.id === standing.lease && this.value() === standing.value)) {
+      const isCurrent = lease?.id === standing.lease && this.value() === standing.value;
+      // While etcd is away nothing is written, but the lease may run out; the renewal that finds etcd back wakes us.
+      if (!lease || isCurrent || !this.deps.etcd.gate.state.open) {
         this.settleUpdates();
         await this.wakeup.wait();
         continue;
