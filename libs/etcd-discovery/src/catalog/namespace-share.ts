@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { EtcdDiscoveryError } from '../etcd-discovery.errors.js';
 import type { NamespaceWatch } from './namespace-watch.js';
 import type { NamespaceSubscription, ServiceSnapshot, WatchHealth } from './service-catalog.js';
@@ -12,7 +13,10 @@ export class NamespaceShare implements NamespaceSubscription {
     private readonly watch: NamespaceWatch,
     private readonly all: () => ReadonlyMap<string, ServiceSnapshot>,
     private readonly giveBack: () => void,
-  ) {}
+  ) {
+    // Everyone who waits for the first list listens to it; more than ten of them are no leak.
+    setMaxListeners(0, this.ended.signal);
+  }
 
   get snapshots(): ReadonlyMap<string, ServiceSnapshot> {
     return this.all();

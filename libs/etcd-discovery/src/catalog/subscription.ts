@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { EtcdDiscoveryError } from '../etcd-discovery.errors.js';
 import type { Listeners } from './listeners.js';
 import type { ServiceSnapshot, ServiceSubscription, SnapshotChange, WatchHealth } from './service-catalog.js';
@@ -24,7 +25,10 @@ export class Subscription implements ServiceSubscription {
   constructor(
     private readonly shared: Shared,
     private readonly giveBack: (share: Subscription) => void,
-  ) {}
+  ) {
+    // Everyone who waits for the first list listens to it; more than ten of them are no leak.
+    setMaxListeners(0, this.ended.signal);
+  }
 
   get service(): string {
     return this.shared.service;

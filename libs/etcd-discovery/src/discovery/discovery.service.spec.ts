@@ -83,6 +83,23 @@ describe('getService', () => {
   });
 });
 
+describe('many questions before the first list', () => {
+  it('are no leak in the eyes of Node', async () => {
+    const { discovery, settled } = discoveryWorld();
+    const warnings = vi.fn();
+    process.on('warning', warnings);
+    try {
+      const questions = Array.from({ length: 30 }, () => [discovery.getServiceList('s'), discovery.getAllServices()]);
+      await settled(Promise.all(questions.flat()));
+      // Node warns in a later turn.
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(warnings).not.toHaveBeenCalled();
+    } finally {
+      process.off('warning', warnings);
+    }
+  });
+});
+
 describe('getServiceList', () => {
   it('gives all live instances, an own array each time', async () => {
     const { discovery, settled, up } = discoveryWorld();
