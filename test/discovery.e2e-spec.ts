@@ -98,6 +98,13 @@ describe('three servers', () => {
     const shares = await spread(client, 3_000, 8, 10);
     expect(shares).toHaveLength(3);
     for (const share of shares) expect(Math.abs(share - 1_000)).toBeLessThanOrEqual(150);
+    // A stream is no work: the instance that holds one gets calls all the same.
+    const stream = client.stream({ text: 'open' });
+    await new Promise((resolve) => stream.once('data', resolve));
+    stream.resume();
+    stream.on('error', () => undefined);
+    await eventually('the stream is no call any more', async () => (await spread(client, 30, 1)).length === 3, 10_000);
+    stream.cancel();
   });
 });
 

@@ -167,13 +167,31 @@ describe('a TCP application', () => {
   it('is registered with the port it is bound to and leaves while that port still accepts', async () => {
     const app = start('tcp');
     await app.message('listening');
-    const { value } = await onlyKey();
+    const { value, lease } = await onlyKey();
     expect(value.endpoints).toEqual([`tcp://${String(value.Addr)}`]);
     const port = portOf(value.Addr);
     app.signal('SIGTERM');
     await eventually('the key is gone', async () => (await raw.keys(`${namespace}/`)).length === 0, 5_000);
     expect(await accepts(port)).toBe(true);
     expect((await app.exit()).signal).toBe('SIGTERM');
+    expect(await raw.leases()).not.toContain(lease);
+  });
+});
+
+describe('a registration whose counterpart never comes', () => {
+  it('without a server of its transport: the log names both after 10 s', async () => {
+    const app = start('tcp', { APP_TRANSPORT: 'grpc' });
+    await app.message('listening');
+    const [line] = await app.printed(/registration "echo" has no server.*/);
+    expect(line).toMatch(/needs a grpc server.*tcp on port \d+/);
+    expect(await raw.keys(`${namespace}/`)).toEqual([]);
+  });
+
+  it('with a bound server but an application that is never initialized: the log says what to call', async () => {
+    const app = start('hybrid-never-init');
+    await app.message('listening');
+    await app.printed(/bound on port \d+, but the application was never initialized.*app\.init\(\)/);
+    expect(await raw.keys(`${namespace}/`)).toEqual([]);
   });
 });
 

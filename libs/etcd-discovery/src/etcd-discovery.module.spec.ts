@@ -197,6 +197,19 @@ describe('named connections', () => {
   });
 });
 
+describe('a connection that is named twice', () => {
+  it('is refused unless both names are the same', async () => {
+    const named = (outer: string, inner: string) =>
+      Test.createTestingModule({
+        imports: [EtcdDiscoveryModule.forRootAsync({ name: outer, useFactory: () => options({ name: inner }) })],
+      }).compile();
+    await expect(named('outer', 'inner')).rejects.toThrow(/"inner".*"outer"/);
+    const module = await named('same', 'same');
+    open.push(module);
+    await works(module.get(getDiscoveryServiceToken('same'), { strict: false }));
+  });
+});
+
 describe('enabled: false', () => {
   it('knows the static instances and never looks for etcd', async () => {
     const module = await compile(

@@ -1,6 +1,7 @@
 import { Logger, type Provider, type Type } from '@nestjs/common';
 import { HttpAdapterHost, ModulesContainer } from '@nestjs/core';
 import { DiscoveryService } from './discovery/discovery.service.js';
+import { InvalidOptionsError } from './etcd-discovery.errors.js';
 import { EtcdDiscoveryConnection } from './etcd-discovery.connection.js';
 import { ETCD_DISCOVERY_OPTIONS } from './etcd-discovery.module-definition.js';
 import { getDiscoveryServiceToken, getServiceRegistryToken, isDefaultConnection } from './etcd-discovery.tokens.js';
@@ -19,7 +20,7 @@ export const createRootProviders = (hostModule: new () => object, name: string |
     provide: EtcdDiscoveryConnection,
     useFactory: (options: EtcdDiscoveryOptions) => {
       reportSurroundings();
-      return EtcdDiscoveryConnection.open(resolveOptions(name === undefined ? options : { name, ...options }), logger);
+      return EtcdDiscoveryConnection.open(resolveOptions(withName(options, name)), logger);
     },
     inject: [ETCD_DISCOVERY_OPTIONS],
   },
@@ -89,6 +90,17 @@ export const rootExports = (name: string | undefined): NonNullable<Provider>[] =
     getServiceRegistryToken(name),
     ...(isDefaultConnection(name) ? [DiscoveryClientFactory] : []),
   ] as NonNullable<Provider>[];
+
+/** The name beside the options decides the tokens; one in the options has to be the same. */
+const withName = (options: EtcdDiscoveryOptions, name: string | undefined): EtcdDiscoveryOptions => {
+  if (name === undefined) return options;
+  if (options.name !== undefined && options.name !== name) {
+    throw new InvalidOptionsError(
+      `name: the options say ${JSON.stringify(options.name)}, forRootAsync says ${JSON.stringify(name)}; expected the same, or none in the options`,
+    );
+  }
+  return { ...options, name };
+};
 
 let reported = false;
 

@@ -1,8 +1,18 @@
+import type { Clock } from '../utils/clock.js';
+
 /** Time in which the average forgets: after this long without calls, one new call outweighs all before it. */
 const EWMA_TIME_MS = 5_000;
 
-/** Longer than this is a stream, not the latency of a call. */
-const LONGEST_SAMPLE_MS = 30_000;
+/**
+ * A call of this age is a stream, or hangs. A stream that stays open for hours says nothing of how busy its instance is,
+ * nor does its length; counted like a call, it would keep every other call away from the instance at low load.
+ */
+const LONG_CALL_MS = 5_000;
+
+/** One call, from its start to its end. */
+export interface CallInFlight {
+  readonly startedAt: number;
+}
 
 /**
  * What one client counts for one instance: calls in flight, picks, and a moving average of the latency whose weight
@@ -12,32 +22,70 @@ const LONGEST_SAMPLE_MS = 30_000;
  * sees factors of two between equals, and remembers a slow first call for three times as long.
  */
 export class CallLoad {
+  /** All calls and streams. */
   inFlight = 0;
   picks = 0;
   /** Geometric moving average; 0 while nothing is known. */
   ewmaMs = 0;
+  /** Calls younger than `LONG_CALL_MS`, oldest first. */
+  private readonly recent = new Set<CallInFlight>();
+  private cancelAging: (() => void) | undefined;
+  private closed = false;
   private logMs = 0;
   private updatedAt = 0;
 
-  start(): void {
-    this.inFlight++;
+  constructor(private readonly clock: Clock) {}
+
+  /** Calls in flight that say how busy the instance is: those that began within the last 5 s. */
+  get recentInFlight(): number {
+    return this.recent.size;
   }
 
-  /** @param latencyMs undefined where the answer says nothing about the instance's pace (refused, cancelled) */
-  end(now: number, latencyMs: number | undefined): void {
+  start(): CallInFlight {
+    const call = { startedAt: this.clock.now() };
+    this.inFlight++;
+    this.recent.add(call);
+    this.age();
+    return call;
+  }
+
+  /** @param tellsLatency false where the answer says nothing about the instance's pace (refused, cancelled) */
+  end(call: CallInFlight, tellsLatency: boolean): void {
     this.inFlight--;
-    if (latencyMs === undefined || latencyMs > LONGEST_SAMPLE_MS) return;
+    const now = this.clock.now();
+    const latencyMs = now - call.startedAt;
+    if (!this.recent.delete(call) || !tellsLatency || latencyMs >= LONG_CALL_MS) return;
     // At least a hair above 0, which stands for "nothing known".
-    const sample = Math.max(latencyMs, 0.001);
-    const log = Math.log(sample);
+    const log = Math.log(Math.max(latencyMs, 0.001));
     if (this.ewmaMs === 0) this.logMs = log;
     else this.logMs += (log - this.logMs) * (1 - Math.exp((this.updatedAt - now) / EWMA_TIME_MS));
     this.ewmaMs = Math.exp(this.logMs);
     this.updatedAt = now;
   }
 
+  /** No timer is left afterwards. Calls in flight may still end. */
+  close(): void {
+    this.closed = true;
+    this.cancelAging?.();
+  }
+
   /** Another process answers at this address now. */
   forgetLatency(): void {
     this.ewmaMs = 0;
+  }
+
+  /** One timer for all calls: set for the oldest, and again for the oldest that is left. */
+  private age(): void {
+    const [oldest] = this.recent;
+    if (!oldest || this.cancelAging || this.closed) return;
+    this.cancelAging = this.clock.after(Math.max(0, oldest.startedAt + LONG_CALL_MS - this.clock.now()), () => {
+      this.cancelAging = undefined;
+      const now = this.clock.now();
+      for (const call of this.recent) {
+        if (now - call.startedAt < LONG_CALL_MS) break;
+        this.recent.delete(call);
+      }
+      this.age();
+    });
   }
 }

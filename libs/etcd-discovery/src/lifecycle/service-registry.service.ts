@@ -204,7 +204,7 @@ export class ServiceRegistry
     const { open, error } = etcd.client.gate.state;
     const cause = open
       ? 'Registered as soon as that is over.'
-      : `etcd at ${options.etcd.endpoints.join(', ')} does not answer${error ? `: ${error.message}` : ''}. Registered as soon as it does.`;
+      : `${error?.message ?? `etcd at ${options.etcd.endpoints.join(', ')} does not answer`}. Registered as soon as that is over.`;
     log.warn(`serving, but not registered yet: ${names}. ${cause}`);
   }
 

@@ -1,6 +1,6 @@
 import { type ChannelOptions, connectivityState, experimental, status } from '@grpc/grpc-js';
 import type { BalancedInstance, ConnectionState } from '../../balancing/balancer-directory.js';
-import { CallLoad } from '../../balancing/call-load.js';
+import { type CallInFlight, CallLoad } from '../../balancing/call-load.js';
 import type { PickCandidate } from '../../balancing/picker.interface.js';
 import type { ServiceInstance } from '../../instance/service-instance.js';
 import { Backoff } from '../../utils/backoff.js';
@@ -35,7 +35,7 @@ const TELLS_LATENCY = new Set<number>([
  * once rather than after the backoff its predecessor left behind.
  */
 export class BalancedChild implements PickCandidate {
-  readonly load = new CallLoad();
+  readonly load: CallLoad;
   private readonly leaf: experimental.LeafLoadBalancer;
   private readonly flapBackoff = new Backoff({ initialMs: 100, maxMs: 5_000 });
   private subchannel: experimental.SubchannelInterface | undefined;
@@ -57,6 +57,7 @@ export class BalancedChild implements PickCandidate {
     private readonly clock: Clock,
     private readonly onStateChange: () => void,
   ) {
+    this.load = new CallLoad(clock);
     this.stateChangedAt = clock.now();
     const childHelper = experimental.createChildChannelControlHelper(helper, {
       createSubchannel: (address, args) => (this.subchannel = helper.createSubchannel(address, args)),
@@ -89,7 +90,7 @@ export class BalancedChild implements PickCandidate {
   }
 
   get inFlight(): number {
-    return this.load.inFlight;
+    return this.load.recentInFlight;
   }
 
   get ewmaMs(): number {
@@ -142,21 +143,19 @@ export class BalancedChild implements PickCandidate {
   pick(args: experimental.PickArgs): experimental.PickResult | undefined {
     const result = this.leaf.getPicker().pick(args);
     if (result.pickResultType !== experimental.PickResultType.COMPLETE) return undefined;
-    const { load, clock } = this;
-    let startedAt = 0;
+    const { load } = this;
+    let call: CallInFlight | undefined;
     load.picks++;
     return {
       pickResultType: result.pickResultType,
       subchannel: result.subchannel,
       status: result.status,
       onCallStarted: () => {
-        load.start();
-        startedAt = clock.now();
+        call = load.start();
         result.onCallStarted?.();
       },
       onCallEnded: (code, details, metadata) => {
-        const now = clock.now();
-        load.end(now, TELLS_LATENCY.has(code) ? now - startedAt : undefined);
+        if (call) load.end(call, TELLS_LATENCY.has(code));
         result.onCallEnded?.(code, details, metadata);
       },
     };
@@ -180,6 +179,7 @@ export class BalancedChild implements PickCandidate {
     this.destroyed = true;
     this.cancelReconnect?.();
     this.cancelReconnect = undefined;
+    this.load.close();
     this.leaf.destroy();
   }
 
