@@ -46,7 +46,7 @@ describe('the load of one instance', () => {
 
   it('weighs latencies by time, not by number', async () => {
     const { clock, load, call } = scene();
-    await call(10);
+    for (let i = 1; i <= 20; i++) await call(10);
     for (let i = 1; i <= 10; i++) await call(100);
     // Ten calls within a second are a short episode …
     expect(load.ewmaMs).toBeLessThan(20);
@@ -54,6 +54,16 @@ describe('the load of one instance', () => {
     await clock.advance(60_000);
     await call(200);
     expect(load.ewmaMs).toBeGreaterThan(199);
+  });
+
+  it('does not hold a slow first call against the instance', async () => {
+    const { load, call } = scene();
+    await call(200);
+    for (let i = 1; i <= 15; i++) await call(4);
+    expect(load.ewmaMs).toBeLessThan(6);
+    load.forgetLatency();
+    await call(50);
+    expect(load.ewmaMs).toBeCloseTo(50);
   });
 
   it('is not moved by a heavy tail', async () => {

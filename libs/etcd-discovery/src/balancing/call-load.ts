@@ -4,6 +4,12 @@ import type { Clock } from '../utils/clock.js';
 const EWMA_TIME_MS = 5_000;
 
 /**
+ * So many calls are averaged by number before time takes over: the first call of a process is slow, and at 1,000 calls/s
+ * an average over seconds would hold it against the instance for all of the first thousand.
+ */
+const WARM_UP_CALLS = 16;
+
+/**
  * A call of this age is a stream, or hangs. A stream that stays open for hours says nothing of how busy its instance is,
  * nor does its length; counted like a call, it would keep every other call away from the instance at low load.
  */
@@ -32,6 +38,7 @@ export class CallLoad {
   private cancelAging: (() => void) | undefined;
   private closed = false;
   private logMs = 0;
+  private samples = 0;
   private updatedAt = 0;
 
   constructor(private readonly clock: Clock) {}
@@ -57,8 +64,10 @@ export class CallLoad {
     if (!this.recent.delete(call) || !tellsLatency || latencyMs >= LONG_CALL_MS) return;
     // At least a hair above 0, which stands for "nothing known".
     const log = Math.log(Math.max(latencyMs, 0.001));
-    if (this.ewmaMs === 0) this.logMs = log;
-    else this.logMs += (log - this.logMs) * (1 - Math.exp((this.updatedAt - now) / EWMA_TIME_MS));
+    const byTime = 1 - Math.exp((this.updatedAt - now) / EWMA_TIME_MS);
+    if (this.samples < WARM_UP_CALLS) this.samples++;
+    const weight = this.samples < WARM_UP_CALLS ? Math.max(1 / this.samples, byTime) : byTime;
+    this.logMs += (log - this.logMs) * weight;
     this.ewmaMs = Math.exp(this.logMs);
     this.updatedAt = now;
   }
@@ -72,6 +81,7 @@ export class CallLoad {
   /** Another process answers at this address now. */
   forgetLatency(): void {
     this.ewmaMs = 0;
+    this.samples = 0;
   }
 
   /** One timer for all calls: set for the oldest, and again for the oldest that is left. */
