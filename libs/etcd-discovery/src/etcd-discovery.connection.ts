@@ -1,3 +1,4 @@
+import { balancers } from './balancing/balancer-directory.js';
 import { addressPolicy } from './catalog/address-policy.js';
 import { EtcdCatalog } from './catalog/etcd-catalog.js';
 import { type DiscoveryConnection, connections } from './catalog/connection-directory.js';
@@ -52,6 +53,10 @@ export class EtcdDiscoveryConnection implements DiscoveryConnection {
         namespace: options.namespace,
         options: options.discovery,
         accept: addressPolicy(options.discovery, options.etcd.endpoints),
+        connections: {
+          stateOf: (service, address) => balancers.stateOf(service, address),
+          onChange: (listener) => balancers.onConnectionChange(listener),
+        },
         log,
       });
       for (const line of withoutEffect(options)) log.warn(line);

@@ -31,9 +31,14 @@ export interface LiveBalancer {
   readonly connection: string;
   readonly service: string;
   view(): BalancerView;
+  /** Undefined for an address it does not connect to. */
+  stateOf(address: string): ConnectionState | undefined;
   /** The policy set for its service at run time changed. */
   onPolicyChange(): void;
 }
+
+/** A connection under way may become ready; one that failed says more than one that nobody has tried. */
+const RANK: Record<ConnectionState, number> = { idle: 0, failed: 1, connecting: 2, ready: 3 };
 
 const keyOf = (connection: string, service: string): string => `${connection || 'default'}/${service}`;
 
@@ -44,6 +49,7 @@ const keyOf = (connection: string, service: string): string => `${connection || 
 export class BalancerDirectory {
   private readonly balancers = new Map<string, Set<LiveBalancer>>();
   private readonly policies = new Map<string, PolicyConfig>();
+  private readonly connectionListeners = new Set<(service: string, address: string) => void>();
 
   /** The returned function takes it out again. */
   add(balancer: LiveBalancer): () => void {
@@ -59,6 +65,35 @@ export class BalancerDirectory {
   /** One view per client that is connected to the service. */
   describe(connection: string, service: string): BalancerView[] {
     return [...(this.balancers.get(keyOf(connection, service)) ?? [])].map((balancer) => balancer.view());
+  }
+
+  /**
+   * How a service's address stands with the channels of this process, through whatever connection to etcd they found it:
+   * the best state of any; undefined where none connects to it.
+   */
+  stateOf(service: string, address: string): ConnectionState | undefined {
+    let best: ConnectionState | undefined;
+    for (const set of this.balancers.values()) {
+      for (const balancer of set) {
+        // All of a set are of one service.
+        if (balancer.service !== service) break;
+        const state = balancer.stateOf(address);
+        if (state && (!best || RANK[state] > RANK[best])) best = state;
+      }
+    }
+    return best;
+  }
+
+  /** For balancers: the connection to an address changed, or another attempt failed. */
+  connectionChanged(service: string, address: string): void {
+    for (const listener of Array.from(this.connectionListeners)) listener(service, address);
+  }
+
+  /** Calls `listener` with each change of any connection, from within the change. The returned function ends it. */
+  onConnectionChange(listener: (service: string, address: string) => void): () => void {
+    const member = (service: string, address: string) => listener(service, address);
+    this.connectionListeners.add(member);
+    return () => void this.connectionListeners.delete(member);
   }
 
   /**

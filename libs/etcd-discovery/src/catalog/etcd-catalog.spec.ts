@@ -109,11 +109,12 @@ describe('instances that come and go', () => {
 
   it('leave as expired when their key goes without a mark', async () => {
     const world = catalogWorld();
-    world.up('s', 'a');
+    world.up('s', 'a', { port: 1 });
+    world.up('s', 'b', { port: 2 });
     const { story } = await listed(world);
     world.down('s', 'a');
     await world.clock.advance(200);
-    expect(story()).toEqual(['added a', 'removed a expired']);
+    expect(story()).toEqual(['added a', 'added b', 'removed a expired']);
   });
 
   it('are pushed at once after quiet, and a storm of them ten times a second', async () => {

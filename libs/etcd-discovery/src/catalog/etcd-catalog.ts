@@ -5,6 +5,7 @@ import { staticInstances } from '../instance/static-instance.js';
 import type { ResolvedDiscoveryOptions } from '../options/resolved-options.js';
 import { systemClock, type Clock, type Random } from '../utils/clock.js';
 import type { Log } from '../utils/log.js';
+import { noConnections, tcpProbe, type ConnectionCheck, type Probe } from './connection-check.js';
 import { KeyReader, type AcceptInstance } from './key-reader.js';
 import { Listeners } from './listeners.js';
 import { NamespaceWatch } from './namespace-watch.js';
@@ -20,6 +21,7 @@ import type { KeyChange, KnownKey } from './service-state.js';
 import { ServiceWatch, type ServiceWatchDeps } from './service-watch.js';
 import { SkippedValues } from './skipped-values.js';
 import { closedError, Subscription } from './subscription.js';
+import { SuspectChecks } from './suspect-checks.js';
 
 export interface EtcdCatalogDeps {
   readonly etcd: EtcdClient;
@@ -31,6 +33,10 @@ export interface EtcdCatalogDeps {
   readonly log: Log;
   /** Refuses instances read from etcd; static ones are not asked about. */
   readonly accept?: AcceptInstance;
+  /** What the channels of this process know of instances that vanished from etcd. Default: there are no channels. */
+  readonly connections?: ConnectionCheck;
+  /** How a suspect without a ready channel is asked. Default: by a TCP connection. */
+  readonly probe?: Probe;
 }
 
 interface Entry {
@@ -51,8 +57,9 @@ export class EtcdCatalog implements ServiceCatalog {
   private readonly namespaceShares = new Set<NamespaceShare>();
   private closed = false;
 
-  constructor({ etcd, namespace, options, clock = systemClock, random = Math.random, log, accept }: EtcdCatalogDeps) {
-    const { plainKeys } = options;
+  constructor({ etcd, namespace, options, log, accept, ...deps }: EtcdCatalogDeps) {
+    const { plainKeys, suspectTimeoutMs } = options;
+    const { clock = systemClock, random = Math.random, connections = noConnections, probe = tcpProbe } = deps;
     this.deps = {
       etcd,
       clock,
@@ -62,6 +69,8 @@ export class EtcdCatalog implements ServiceCatalog {
       plainKeys,
       reader: new KeyReader(namespace, { plainKeys, accept }),
       skipped: new SkippedValues(clock, log),
+      suspects: new SuspectChecks({ clock, random, connections, probe, timeoutMs: suspectTimeoutMs }),
+      suspectTimeoutMs,
     };
     this.fixed = new Map(
       Object.entries(options.static).map(([service, addresses]) => [service, staticInstances(service, addresses)]),

@@ -19,8 +19,9 @@ export interface ServiceEvent {
   /** What the instance was before, for `updated` and `removed`. */
   readonly previous?: ServiceInstance;
   /**
-   * `drained`: it left on purpose. `expired`: its key vanished without a mark. `suspect`: vanished, but still used.
-   * `recovered`: a suspect that is back.
+   * `drained`: it left on purpose. `expired`: its key vanished without a mark, or it was a suspect and proved dead.
+   * `suspect`: its key vanished together with most of the service; it is still used. `recovered`: a suspect whose key is
+   * back.
    */
   readonly reason?: 'drained' | 'expired' | 'suspect' | 'recovered';
   readonly revision: number;

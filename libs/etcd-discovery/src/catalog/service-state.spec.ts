@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 import type { ServiceInstance } from '../instance/service-instance.js';
 import {
   andThen,
-  applyChanges,
-  applyList,
+  applyChanges as applyChangesAt,
+  applyList as applyListAt,
   changeOf,
   showFixed,
   unknownService,
@@ -46,6 +46,11 @@ const gone = (id: string, revision: number): KeyChange => ({
   key: `/services/s/${id}`,
   modRevision: revision,
 });
+
+// What happens at which time is the business of service-state.suspects.spec.ts.
+const applyList = (state: ServiceState, keys: readonly KnownKey[], revision: number) =>
+  applyListAt(state, keys, revision, 0);
+const applyChanges = (state: ServiceState, changes: readonly KeyChange[]) => applyChangesAt(state, changes, 0);
 
 const listed = (...keys: KnownKey[]): ServiceState => applyList(unknownService('s'), keys, 10).state;
 
@@ -136,7 +141,7 @@ describe('changes', () => {
   });
 
   it('tell a delete without a mark as expired', () => {
-    const { events } = applyChanges(listed(known('a', 3)), [gone('a', 11)]);
+    const { events } = applyChanges(listed(known('a', 3), known('b', 4)), [gone('a', 11)]);
     expect(story(events)).toEqual(['removed a expired']);
   });
 
@@ -202,7 +207,7 @@ describe('instances of the options', () => {
     const { state, events } = applyList(unknownService('s', fixed), [known('a', 3)], 10);
     expect(ids(state)).toEqual(['10.9.9.9:1', 'a']);
     expect(story(events)).toEqual(['added 10.9.9.9:1', 'added a']);
-    expect(story(applyList(state, [], 11).events)).toEqual(['removed a expired']);
+    expect(story(applyList(state, [], 11).events)).toEqual(['updated a suspect']);
   });
 
   it('can be shown alone, after which the first list tells only its own', () => {

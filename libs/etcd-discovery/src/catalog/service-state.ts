@@ -1,4 +1,5 @@
 import type { ServiceInstance } from '../instance/service-instance.js';
+import { forget, most, NOTHING_SEEN, observe, type RecentMaximum } from './recent-maximum.js';
 import { sameData } from './same-data.js';
 import type { ServiceEvent, ServiceSnapshot, SnapshotChange } from './service-catalog.js';
 
@@ -24,6 +25,10 @@ export interface ServiceState {
   readonly fixed: readonly ServiceInstance[];
   /** Every key of the service, unreadable and draining ones included. */
   readonly keys: ReadonlyMap<string, KnownKey>;
+  /** Instances whose key vanished and that are still shown, by that key; none of them is in `keys`. */
+  readonly suspects: ReadonlyMap<string, ServiceInstance>;
+  /** The most addresses that were registered and not draining, suspects not counted. */
+  readonly recent: RecentMaximum;
   /** Undefined until something may be shown to users. */
   readonly snapshot: ServiceSnapshot | undefined;
 }
@@ -41,65 +46,69 @@ export const unknownService = (service: string, fixed: readonly ServiceInstance[
   service,
   fixed,
   keys: new Map(),
+  suspects: new Map(),
+  recent: NOTHING_SEEN,
   snapshot: undefined,
 });
 
 /** Shows the instances of the options alone, for as long as etcd has not answered. Later answers win. */
 export const showFixed = (state: ServiceState): Transition =>
-  state.snapshot ? { state, events: [], unreadable: [] } : conclude(state, state.keys, 0, [], []);
+  state.snapshot ? { state, events: [], unreadable: [] } : conclude(state, new Step(state, false), 0, 0);
 
 /**
  * A complete list at one revision: it is the truth, whatever was known before, be it of a later revision (etcd was
  * restored). Instances that are as they were keep their object, so that a list that brings no news makes no event.
+ *
+ * @param now monotonic milliseconds
  */
-export const applyList = (state: ServiceState, listed: readonly KnownKey[], revision: number): Transition => {
-  const keys = new Map<string, KnownKey>();
-  const events: ServiceEvent[] = [];
-  const unreadable: KnownKey[] = [];
-  for (const found of listed) {
-    const before = state.keys.get(found.key);
-    const now = before && saysTheSame(before, found) ? before : found;
-    keys.set(now.key, now);
-    if (now === before) continue;
-    if (now.problem !== undefined) unreadable.push(now);
-    const event = difference(before, now, revision);
-    if (event) events.push(event);
-  }
-  for (const before of state.keys.values()) {
-    if (keys.has(before.key)) continue;
-    const event = vanished(before, revision);
-    if (event) events.push(event);
-  }
-  return conclude(state, keys, revision, events, unreadable);
-};
+export const applyList = (
+  state: ServiceState,
+  listed: readonly KnownKey[],
+  revision: number,
+  now: number,
+): Transition =>
+  judge(state, now, (step) => {
+    const found = new Set<string>();
+    for (const known of listed) {
+      const before = state.keys.get(known.key);
+      found.add(known.key);
+      if (!before || !saysTheSame(before, known)) step.put(known, revision);
+    }
+    for (const key of state.keys.keys()) if (!found.has(key)) step.vanish(key, revision);
+    return revision;
+  });
 
 /**
  * Changes as the watch brought them, in etcd's order. Idempotent: a change that is not newer than what is known of its
  * key is passed over. (An old put of a key deleted since cannot be told here; the watch hands on each revision once.)
+ *
+ * @param now monotonic milliseconds
  */
-export const applyChanges = (state: ServiceState, changes: readonly KeyChange[]): Transition => {
-  const keys = new Map(state.keys);
-  const events: ServiceEvent[] = [];
-  const unreadable: KnownKey[] = [];
-  let revision = state.snapshot?.revision ?? 0;
-  for (const change of changes) {
-    const key = change.type === 'put' ? change.known.key : change.key;
-    const modRevision = change.type === 'put' ? change.known.modRevision : change.modRevision;
-    const before = keys.get(key);
-    if (before && before.modRevision >= modRevision) continue;
-    revision = Math.max(revision, modRevision);
-    let event: ServiceEvent | undefined;
-    if (change.type === 'put') {
-      keys.set(key, change.known);
-      if (change.known.problem !== undefined) unreadable.push(change.known);
-      event = difference(before, change.known, modRevision);
-    } else if (before) {
-      keys.delete(key);
-      event = vanished(before, modRevision);
+export const applyChanges = (state: ServiceState, changes: readonly KeyChange[], now: number): Transition =>
+  judge(state, now, (step) => {
+    let revision = state.snapshot?.revision ?? 0;
+    for (const change of changes) {
+      const key = change.type === 'put' ? change.known.key : change.key;
+      const modRevision = change.type === 'put' ? change.known.modRevision : change.modRevision;
+      const before = step.keys.get(key);
+      if (before && before.modRevision >= modRevision) continue;
+      revision = Math.max(revision, modRevision);
+      if (change.type === 'put') step.put(change.known, modRevision);
+      else step.vanish(key, modRevision);
     }
-    if (event) events.push(event);
-  }
-  return conclude(state, keys, revision, events, unreadable);
+    return revision;
+  });
+
+/** Takes suspects out that are proven dead or have had their time; one that is no suspect any more is passed over. */
+export const dropSuspects = (
+  state: ServiceState,
+  dropped: ReadonlyMap<string, ServiceInstance>,
+  now: number,
+): Transition => {
+  const step = new Step(state, false);
+  const revision = state.snapshot?.revision ?? 0;
+  for (const [key, instance] of dropped) if (state.suspects.get(key) === instance) step.drop(key, revision);
+  return conclude(state, step, revision, now);
 };
 
 /** One transition after another, as one. */
@@ -130,41 +139,112 @@ const saysTheSame = (a: KnownKey, b: KnownKey): boolean =>
   a.problem === b.problem &&
   sameData(a.instance, b.instance);
 
-const difference = (before: KnownKey | undefined, now: KnownKey, revision: number): ServiceEvent | undefined => {
-  const previous = serving(before);
-  const instance = serving(now);
-  if (instance && previous) return { type: 'updated', instance, previous, revision };
-  if (instance) return { type: 'added', instance, revision };
-  if (!previous) return undefined;
-  // The mark is the leaving: whoever waits for the delete sends calls to a server that is about to close.
-  if (now.instance) return { type: 'removed', instance: now.instance, previous, reason: 'drained', revision };
-  return { type: 'removed', instance: previous, previous, reason: 'expired', revision };
-};
-
 /**
- * A key that is gone. Every disappearance without a draining mark is judged here and nowhere else; an instance that
- * was draining had left before.
+ * Protection of the last known state. A key that disappears without a draining mark says that its lease ended, which is
+ * the instance's fault or etcd's (paused, a resumed leader, wiped, restored). What disappears together in one step (a
+ * push of the watch, at most ten a second, or the difference to a new list) is judged together: while at least half of
+ * the most addresses of the last five minutes stay registered, the instances are gone. If less would stay, *all* of the
+ * step become suspects: they are shown and used until their connection proves them dead.
+ *
+ * A mass expiry that comes in several steps therefore loses what the steps up to the half brought, at most half, and
+ * keeps all that the later ones bring. Suspects do not count as registered: while there are any, etcd is in doubt.
  */
-const vanished = (before: KnownKey, revision: number): ServiceEvent | undefined => {
-  const previous = serving(before);
-  return previous && { type: 'removed', instance: previous, previous, reason: 'expired', revision };
+const judge = (state: ServiceState, now: number, run: (step: Step) => number): Transition => {
+  const removing = new Step(state, false);
+  const revision = run(removing);
+  const { expired, drained, registered } = removing;
+  if (expired === 0 || registered.size * 2 >= most(forget(state.recent, drained), now)) {
+    return conclude(state, removing, revision, now);
+  }
+  const protecting = new Step(state, true);
+  return conclude(state, protecting, run(protecting), now);
 };
 
-const conclude = (
-  state: ServiceState,
-  keys: ReadonlyMap<string, KnownKey>,
-  revision: number,
-  changes: readonly ServiceEvent[],
-  unreadable: readonly KnownKey[],
-): Transition => {
+/** What becomes of a state while changes are applied to it. */
+class Step {
+  readonly keys: Map<string, KnownKey>;
+  readonly suspects: Map<string, ServiceInstance>;
+  readonly events: ServiceEvent[] = [];
+  readonly unreadable: KnownKey[] = [];
+  drained = 0;
+  expired = 0;
+
+  constructor(
+    state: ServiceState,
+    /** Instances that vanish become suspects. */
+    private readonly protecting: boolean,
+  ) {
+    this.keys = new Map(state.keys);
+    this.suspects = new Map(state.suspects);
+  }
+
+  /** One process listens at an address, so several ids at one address are one instance and leftovers of its past. */
+  get registered(): ReadonlySet<string> {
+    const addresses = new Set<string>();
+    for (const known of this.keys.values()) {
+      const instance = serving(known);
+      if (instance) addresses.add(instance.address);
+    }
+    return addresses;
+  }
+
+  put(known: KnownKey, revision: number): void {
+    const { key } = known;
+    const suspect = this.suspects.get(key);
+    const previous = serving(this.keys.get(key)) ?? suspect;
+    const instance = serving(known);
+    this.keys.set(key, known);
+    this.suspects.delete(key);
+    if (known.problem !== undefined) this.unreadable.push(known);
+    if (instance && previous) {
+      this.events.push({ type: 'updated', instance, previous, ...(suspect && { reason: 'recovered' }), revision });
+    } else if (instance) {
+      this.events.push({ type: 'added', instance, revision });
+    } else if (previous && known.instance) {
+      // The mark is the leaving: whoever waits for the delete sends calls to a server that is about to close.
+      this.drained += 1;
+      this.events.push({ type: 'removed', instance: known.instance, previous, reason: 'drained', revision });
+    } else if (previous) {
+      this.events.push({ type: 'removed', instance: previous, previous, reason: 'expired', revision });
+    }
+  }
+
+  /** Every disappearance without a draining mark passes here; an instance that was draining had left before. */
+  vanish(key: string, revision: number): void {
+    const previous = serving(this.keys.get(key));
+    this.keys.delete(key);
+    if (!previous) return;
+    this.expired += 1;
+    if (this.protecting) {
+      const instance = Object.freeze({ ...previous, suspect: true });
+      this.suspects.set(key, instance);
+      this.events.push({ type: 'updated', instance, previous, reason: 'suspect', revision });
+    } else {
+      this.events.push({ type: 'removed', instance: previous, previous, reason: 'expired', revision });
+    }
+  }
+
+  drop(key: string, revision: number): void {
+    const previous = this.suspects.get(key);
+    if (!previous) return;
+    this.suspects.delete(key);
+    this.events.push({ type: 'removed', instance: previous, previous, reason: 'expired', revision });
+  }
+}
+
+const conclude = (state: ServiceState, step: Step, revision: number, now: number): Transition => {
+  const { keys, suspects, drained, unreadable, registered } = step;
+  // Registered again under another id: the process behind the suspect is there, or another one took its address.
+  for (const [key, { address }] of suspects) if (registered.has(address)) step.drop(key, revision);
   const before = state.snapshot;
-  const events = before ? changes : [...state.fixed.map((instance) => added(instance, revision)), ...changes];
+  const events = before ? step.events : [...state.fixed.map((instance) => added(instance, revision)), ...step.events];
   const instances = events.length === 0 && before ? before.instances : merge(before?.instances ?? [], events);
   const snapshot =
     before && before.instances === instances && before.revision === revision
       ? before
       : Object.freeze({ service: state.service, revision, instances });
-  return { state: { ...state, keys, snapshot }, events, unreadable };
+  const recent = observe(forget(state.recent, drained), registered.size, now);
+  return { state: { ...state, keys, suspects, recent, snapshot }, events, unreadable };
 };
 
 const added = (instance: ServiceInstance, revision: number): ServiceEvent => ({ type: 'added', instance, revision });

@@ -7,11 +7,14 @@ import { Listeners } from './listeners.js';
 import { PushCoalescer } from './push-coalescer.js';
 import type { ServiceSnapshot, SnapshotChange, WatchHealth } from './service-catalog.js';
 import type { SkippedValues } from './skipped-values.js';
+import type { DeadReason, SuspectChecks } from './suspect-checks.js';
+import { SuspectReport } from './suspect-report.js';
 import {
   andThen,
   applyChanges,
   applyList,
   changeOf,
+  dropSuspects,
   showFixed,
   unknownService,
   type KeyChange,
@@ -25,6 +28,14 @@ export interface ServiceWatchDeps extends ListWatchDeps {
   readonly plainKeys: boolean;
   readonly reader: KeyReader;
   readonly skipped: SkippedValues;
+  readonly suspects: SuspectChecks;
+  readonly suspectTimeoutMs: number;
+}
+
+/** A suspect that is being looked after. */
+interface Watched {
+  readonly instance: ServiceInstance;
+  readonly end: () => void;
 }
 
 /**
@@ -37,6 +48,10 @@ export class ServiceWatch {
   private state: ServiceState;
   /** Read, but not yet pushed. */
   private pending: KeyChange[] = [];
+  /** Suspects that are let go with the next push, by key. */
+  private dead = new Map<string, ServiceInstance>();
+  private readonly watchedSuspects = new Map<string, Watched>();
+  private readonly suspectReport: SuspectReport;
   private readonly coalescer: PushCoalescer;
   private ownFeed: ListWatch<LocatedKey | undefined> | undefined;
   private currentHealth: WatchHealth = { state: 'pending', since: new Date() };
@@ -49,6 +64,7 @@ export class ServiceWatch {
   ) {
     this.state = unknownService(service, fixed);
     this.coalescer = new PushCoalescer(deps.clock, () => this.push());
+    this.suspectReport = new SuspectReport(deps.log, service, deps.suspectTimeoutMs);
     this.changes = new Listeners(deps.log, `service "${service}"`);
     this.healthChanges = new Listeners(deps.log, `service "${service}"`);
   }
@@ -108,7 +124,7 @@ export class ServiceWatch {
   listed(keys: readonly KnownKey[], revision: number): void {
     this.seen = revision;
     const before = this.state;
-    const transition = andThen(this.takePending(), (state) => applyList(state, keys, revision));
+    const transition = andThen(this.takePending(), (state) => applyList(state, keys, revision, this.deps.clock.now()));
     if (transition.events.length > 0) this.coalescer.pushed();
     else this.coalescer.cancel();
     this.publish(before, transition);
@@ -137,6 +153,9 @@ export class ServiceWatch {
     this.stopFeedingItself();
     this.coalescer.cancel();
     this.pending = [];
+    this.dead.clear();
+    for (const { end } of this.watchedSuspects.values()) end();
+    this.watchedSuspects.clear();
     this.changes.clear();
     this.healthChanges.clear();
   }
@@ -146,15 +165,46 @@ export class ServiceWatch {
   }
 
   private takePending(): Transition {
-    const changes = this.pending;
+    const { pending, dead } = this;
+    const now = this.deps.clock.now();
     this.pending = [];
-    return changes.length > 0 ? applyChanges(this.state, changes) : { state: this.state, events: [], unreadable: [] };
+    this.dead = new Map();
+    const nothing: Transition = { state: this.state, events: [], unreadable: [] };
+    const changed = pending.length > 0 ? applyChanges(this.state, pending, now) : nothing;
+    // After the news: one that came back meanwhile stays.
+    return dead.size > 0 ? andThen(changed, (state) => dropSuspects(state, dead, now)) : changed;
   }
 
   private publish(before: ServiceState, transition: Transition): void {
-    this.state = transition.state;
+    const { state } = transition;
+    this.state = state;
     this.deps.skipped.report(this.service, transition.unreadable);
+    if (before.suspects.size > 0 || state.suspects.size > 0) {
+      this.suspectReport.follow(transition.events, state.suspects, before.snapshot?.instances.length ?? 0);
+      this.followSuspects();
+    }
     const change = changeOf(before, transition);
     if (change) this.changes.call(change);
+  }
+
+  /** Looks after those that are suspects now, and no longer after those that are not. */
+  private followSuspects(): void {
+    const { suspects } = this.state;
+    for (const [key, { instance, end }] of this.watchedSuspects) {
+      if (suspects.get(key) === instance) continue;
+      end();
+      this.watchedSuspects.delete(key);
+    }
+    for (const [key, instance] of suspects) {
+      if (this.watchedSuspects.has(key)) continue;
+      const end = this.deps.suspects.begin(instance, (reason) => this.drop(key, instance, reason));
+      this.watchedSuspects.set(key, { instance, end });
+    }
+  }
+
+  private drop(key: string, instance: ServiceInstance, reason: DeadReason): void {
+    this.suspectReport.dropping(instance, reason);
+    this.dead.set(key, instance);
+    this.coalescer.changed();
   }
 }

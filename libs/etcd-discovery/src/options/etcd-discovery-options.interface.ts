@@ -72,7 +72,10 @@ export interface ShutdownOptions {
 export interface DiscoveryOptions {
   /** Longest wait for the first list of a service. Default `'5s'`. */
   resolveTimeout?: Duration;
-  /** How long an instance that vanished with most of its service stays in use unproven. Default `'5m'`. */
+  /**
+   * Longest use of an instance whose key vanished together with most of its service, and that no connection has proved
+   * dead. Default `'5m'`.
+   */
   suspectTimeout?: Duration;
   /** File that holds the last known instances for a cold start while etcd is away. */
   snapshotFile?: string;

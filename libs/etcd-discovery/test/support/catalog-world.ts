@@ -5,6 +5,7 @@ import type { ResolvedDiscoveryOptions } from '../../src/options/resolved-option
 import type { Log } from '../../src/utils/log.js';
 import { FakeClock, seededRandom } from './fake-clock.js';
 import { FakeEtcd } from './fake-etcd.js';
+import { FakePeers } from './fake-peers.js';
 
 export const discoveryOptions = (options: Partial<ResolvedDiscoveryOptions> = {}): ResolvedDiscoveryOptions => ({
   resolveTimeoutMs: 5_000,
@@ -57,14 +58,17 @@ export class RecordingLog implements Log {
   }
 }
 
-/** A catalog over a fake etcd, on a fake clock. */
+/** A catalog over a fake etcd, on a fake clock; where nothing else is said, nobody listens behind the instances. */
 export const catalogWorld = (deps: Partial<EtcdCatalogDeps> = {}) => {
   const clock = new FakeClock();
   const etcd = new FakeEtcd(clock);
   const log = new RecordingLog();
+  const peers = new FakePeers();
   const catalog = new EtcdCatalog({
     etcd,
     namespace: '/services',
+    connections: peers,
+    probe: peers.probe,
     options: discoveryOptions(),
     clock,
     random: seededRandom(1),
@@ -74,7 +78,7 @@ export const catalogWorld = (deps: Partial<EtcdCatalogDeps> = {}) => {
   const up = (service: string, id: string, options?: { port?: number; weight?: number; status?: 'up' | 'draining' }) =>
     etcd.put(`/services/${service}/${id}`, stored(service, id, options));
   const down = (service: string, id: string) => etcd.delete(`/services/${service}/${id}`);
-  return { clock, etcd, log, catalog, up, down };
+  return { clock, etcd, log, peers, catalog, up, down };
 };
 
 /** Everything a share tells, and the instances that its events alone lead to. */

@@ -4,16 +4,28 @@ import type { EtcdClient } from '../../src/etcd/etcd-client.js';
 import { createEtcdClient } from '../../src/etcd/etcd3-client.js';
 import type { ResolvedDiscoveryOptions } from '../../src/options/resolved-options.js';
 import { discoveryOptions, RecordingLog, stored } from './catalog-world.js';
+import { FakePeers } from './fake-peers.js';
 
 const clientOf = (endpoint: string): EtcdClient =>
   createEtcdClient({ endpoints: [endpoint], dialTimeoutMs: 5_000 }, { log: new RecordingLog() });
 
-/** A catalog over a real etcd, in a namespace of its own, and a second client that writes to it as others would. */
+/**
+ * A catalog over a real etcd, in a namespace of its own, and a second client that writes to it as others would. Behind
+ * the instances are fake servers: nobody listens where nothing else is said.
+ */
 export const etcdWorld = async (endpoint: string, options: Partial<ResolvedDiscoveryOptions> = {}) => {
   const namespace = `/test-${randomUUID()}`;
   const [etcd, writer] = [clientOf(endpoint), clientOf(endpoint)];
   const log = new RecordingLog();
-  const catalog = new EtcdCatalog({ etcd, namespace, options: discoveryOptions(options), log });
+  const peers = new FakePeers();
+  const catalog = new EtcdCatalog({
+    etcd,
+    namespace,
+    options: discoveryOptions(options),
+    log,
+    connections: peers,
+    probe: peers.probe,
+  });
   const key = (service: string, id: string) => `${namespace}/${service}/${id}`;
   const lease = await writer.grantLease(600);
 
@@ -31,7 +43,7 @@ export const etcdWorld = async (endpoint: string, options: Partial<ResolvedDisco
     await writer.revokeLease(lease.id).catch(() => {});
     await writer.close();
   };
-  return { namespace, etcd, writer, catalog, log, key, put, up, down, close };
+  return { namespace, etcd, writer, catalog, log, peers, key, put, up, down, close };
 };
 
 export type EtcdWorld = Awaited<ReturnType<typeof etcdWorld>>;

@@ -110,6 +110,10 @@ export class BalancedChild implements PickCandidate {
     return this.state === connectivityState.TRANSIENT_FAILURE || this.cancelReconnect !== undefined;
   }
 
+  get connectionState(): ConnectionState {
+    return this.cancelReconnect ? 'failed' : STATE_NAMES[this.state];
+  }
+
   get error(): string | undefined {
     return this.lastError;
   }
@@ -165,7 +169,7 @@ export class BalancedChild implements PickCandidate {
     return {
       instance: this.instance,
       address: this.address,
-      state: this.cancelReconnect ? 'failed' : STATE_NAMES[this.state],
+      state: this.connectionState,
       since: this.since,
       ...(this.lastError === undefined ? {} : { lastError: this.lastError }),
       inFlight: this.load.inFlight,

@@ -120,6 +120,10 @@ export class EtcdLoadBalancer implements experimental.LoadBalancer, LiveBalancer
     };
   }
 
+  stateOf(address: string): ConnectionState | undefined {
+    return this.children.get(address)?.connectionState;
+  }
+
   onPolicyChange(): void {
     this.publish();
   }
@@ -146,7 +150,7 @@ export class EtcdLoadBalancer implements experimental.LoadBalancer, LiveBalancer
         continue;
       }
       const child = new BalancedChild(endpoint, generation, this.helper, options, this.deps.clock, () =>
-        this.onChildChange(),
+        this.onChildChange(endpoint.address),
       );
       this.children.set(endpoint.address, child);
       child.connect();
@@ -163,7 +167,8 @@ export class EtcdLoadBalancer implements experimental.LoadBalancer, LiveBalancer
    * Many children change in one turn when a service starts or goes; the channel gets one picker for all of them. With a
    * large service it gets one per batch: until then, picks find their way around a connection that is lost.
    */
-  private onChildChange(): void {
+  private onChildChange(address: string): void {
+    if (this.leaveDirectory) this.deps.balancers.connectionChanged(this.service, address);
     if (this.updating || this.publishScheduled) return;
     if (this.children.size > LARGE) {
       this.cancelBatch ??= this.deps.clock.after(BATCH_MS, () => this.publish());
