@@ -12,6 +12,7 @@ import type {
 } from '../catalog/service-catalog.js';
 import { closedError } from '../catalog/subscription.js';
 import { EtcdDiscoveryError, ServiceUnavailableError } from '../etcd-discovery.errors.js';
+import { etcdTarget } from '../grpc/resolver/etcd-target.js';
 import { assertValidName } from '../instance/names.js';
 import type { ServiceInstance } from '../instance/service-instance.js';
 import { systemClock, type Clock, type Random } from '../utils/clock.js';
@@ -196,9 +197,8 @@ export class DiscoveryService {
     const { catalog, name: connection, resolveTimeoutMs } = this.connection;
     const share = catalog.acquire(name);
     try {
-      const authority = connection === 'default' ? '' : encodeURIComponent(connection);
       return await holdProcess(
-        dial(`etcd://${authority}/${name}`, ClientClass, share, {
+        dial(etcdTarget(name, connection), ClientClass, share, {
           ...options,
           timeoutMs: boundedMs(options.timeoutMs ?? resolveTimeoutMs),
           signals: [this.closing.signal, ...(options.signal ? [options.signal] : [])],
