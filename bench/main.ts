@@ -1,4 +1,4 @@
-/** `npm run bench -- <name> [--rounds N] [--json FILE]`: each benchmark compares two things in one run. */
+/** `npm run bench -- <name> [--rounds N] [--quick] [--json FILE]`: each benchmark compares things within one run. */
 import { parseArgs } from 'node:util';
 import { startBenchmark } from './start.bench.js';
 import { type Benchmark, report } from './support/benchmark.js';
@@ -7,13 +7,18 @@ const benchmarks: readonly Benchmark[] = [startBenchmark];
 
 const usage = () =>
   [
-    'npm run bench -- <name> [--rounds N] [--json FILE]',
+    'npm run bench -- <name> [--rounds N] [--quick] [--json FILE]',
     ...benchmarks.map(({ name, summary }) => `  ${name.padEnd(10)} ${summary}`),
   ].join('\n');
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { json: { type: 'string' }, rounds: { type: 'string' }, help: { type: 'boolean' } },
+  options: {
+    json: { type: 'string' },
+    rounds: { type: 'string' },
+    quick: { type: 'boolean' },
+    help: { type: 'boolean' },
+  },
 });
 const chosen = benchmarks.find(({ name }) => name === positionals[0]);
 const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
@@ -26,4 +31,4 @@ else if (!chosen || (rounds !== undefined && !(Number.isInteger(rounds) && round
   );
   console.error(usage());
   process.exitCode = 2;
-} else await report(await chosen.run({ rounds }), values.json);
+} else await report(await chosen.run({ rounds, quick: values.quick }), values.json);
