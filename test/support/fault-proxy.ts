@@ -1,0 +1,232 @@
+import { once } from 'node:events';
+import { type AddressInfo, type Server, type Socket, connect, createServer } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+
+type Direction = 'up' | 'down';
+/** Returns what is passed on of a chunk; undefined drops it. */
+type Filter = (chunk: Buffer, direction: Direction) => Buffer | undefined;
+
+/** What the links do to what they carry; shared by all links of a proxy. */
+interface Faults {
+  refusing: 'no' | 'close' | 'reset';
+  delayMs: number;
+  /** Pending while nothing may pass. */
+  frozen: { readonly thawed: Promise<void>; readonly thaw: () => void } | undefined;
+  /** Bytes per second towards the clients. */
+  slow: number | undefined;
+  filter: Filter | undefined;
+}
+
+/** No more than this waits in a link, bytes: then its source is not read any more, as with a full receive window. */
+const HIGH_WATER = 64 * 1024;
+const SLOW_STEP_MS = 20;
+
+/** One direction of one connection: what comes in is passed on in order, after what the faults make of it. */
+class Link {
+  private readonly queue: { readonly chunk: Buffer; readonly dueAt: number }[] = [];
+  private queued = 0;
+  private ended = false;
+  private pumping = false;
+
+  private constructor(
+    private readonly from: Socket,
+    private readonly to: Socket,
+    private readonly direction: Direction,
+    private readonly faults: Faults,
+    private readonly passed: (bytes: number) => void,
+  ) {}
+
+  /** Carries what `from` sends to `to` until `from` ends. */
+  static join(from: Socket, to: Socket, direction: Direction, faults: Faults, passed: (bytes: number) => void): void {
+    const link = new Link(from, to, direction, faults, passed);
+    from.on('error', () => {});
+    from.on('data', (chunk: Buffer) => link.take(chunk));
+    // A frozen link hides the end of the other side too, as a lost packet would.
+    from.on('end', () => link.end());
+    from.on('close', () => link.end());
+  }
+
+  private take(chunk: Buffer): void {
+    this.queue.push({ chunk, dueAt: performance.now() + this.faults.delayMs });
+    this.queued += chunk.length;
+    if (this.queued > HIGH_WATER) this.from.pause();
+    void this.pump();
+  }
+
+  private end(): void {
+    this.ended = true;
+    void this.pump();
+  }
+
+  private async pump(): Promise<void> {
+    if (this.pumping) return;
+    this.pumping = true;
+    const { faults } = this;
+    for (let next = this.queue.shift(); next || faults.frozen; next = this.queue.shift()) {
+      // In this order: what was delayed before the freeze is not let out by it.
+      const wait = next ? next.dueAt - performance.now() : 0;
+      if (wait > 0) await delay(wait);
+      if (faults.frozen) await faults.frozen.thawed;
+      if (next) await this.deliver(next.chunk);
+    }
+    this.pumping = false;
+    if (this.ended) this.to.destroySoon();
+  }
+
+  private async deliver(chunk: Buffer): Promise<void> {
+    const { faults, direction } = this;
+    this.queued -= chunk.length;
+    const kept = faults.filter ? faults.filter(chunk, direction) : chunk;
+    for (let rest = kept ?? Buffer.alloc(0); rest.length > 0;) {
+      const slow = direction === 'down' ? faults.slow : undefined;
+      const piece =
+        slow === undefined ? rest : rest.subarray(0, Math.max(1, Math.round((slow * SLOW_STEP_MS) / 1_000)));
+      if (this.to.writable) this.to.write(piece);
+      this.passed(piece.length);
+      rest = rest.subarray(piece.length);
+      if (slow !== undefined) await delay(SLOW_STEP_MS);
+    }
+    if (this.queued <= HIGH_WATER && this.from.isPaused()) this.from.resume();
+  }
+}
+
+/**
+ * A TCP proxy that breaks the ways networks do: it delays, freezes, resets, cuts, swallows answers, reads slowly and
+ * damages bytes. A fault holds for open connections and for new ones until `pass()`.
+ */
+export class FaultProxy {
+  /** Connections accepted so far. */
+  accepted = 0;
+  /** Bytes passed on to the clients so far. */
+  bytesDown = 0;
+  private readonly faults: Faults = {
+    refusing: 'no',
+    delayMs: 0,
+    frozen: undefined,
+    slow: undefined,
+    filter: undefined,
+  };
+  private readonly sockets = new Set<readonly [client: Socket, upstream: Socket]>();
+
+  private constructor(
+    private readonly server: Server,
+    private target: string,
+  ) {
+    server.on('connection', (client) => this.serve(client));
+  }
+
+  /** @param target `host:port` of what is behind it */
+  static async start(target: string, port = 0): Promise<FaultProxy> {
+    const server = createServer({ allowHalfOpen: true });
+    server.listen(port, '127.0.0.1');
+    await once(server, 'listening');
+    return new FaultProxy(server, target);
+  }
+
+  /** `host:port` that clients use. */
+  get endpoint(): string {
+    return `127.0.0.1:${this.port}`;
+  }
+
+  get port(): number {
+    return (this.server.address() as AddressInfo).port;
+  }
+
+  /** Connections that are open now. */
+  get open(): number {
+    return this.sockets.size;
+  }
+
+  /** New connections go to another server. */
+  retarget(target: string): void {
+    this.target = target;
+  }
+
+  /** Ends every fault; what was held up flows on. */
+  pass(): void {
+    const { frozen } = this.faults;
+    Object.assign(this.faults, { refusing: 'no', delayMs: 0, frozen: undefined, slow: undefined, filter: undefined });
+    frozen?.thaw();
+  }
+
+  /** Every byte arrives so much later, in each direction, ms. */
+  delay(ms: number): void {
+    this.faults.delayMs = ms;
+  }
+
+  /**
+   * A black hole: nothing passes in either direction and nobody is told, neither by FIN nor by RST; new connections are
+   * accepted and left alone.
+   */
+  freeze(): void {
+    if (this.faults.frozen) return;
+    let thaw = () => {};
+    const thawed = new Promise<void>((resolve) => (thaw = resolve));
+    this.faults.frozen = { thawed, thaw };
+  }
+
+  /** Half open: requests reach the server, answers do not come back. */
+  swallowAnswers(): void {
+    this.damage((chunk, direction) => (direction === 'up' ? chunk : undefined));
+  }
+
+  /** At most so many bytes per second and connection reach the clients. */
+  slowRead(bytesPerSecond: number): void {
+    this.faults.slow = bytesPerSecond;
+  }
+
+  /** Every chunk passes through `filter`, which may change, cut or drop it. */
+  damage(filter: Filter): void {
+    this.faults.filter = filter;
+  }
+
+  /** Ends every connection (FIN), and every new one. */
+  cut(): void {
+    this.faults.refusing = 'close';
+    for (const pair of this.sockets) for (const socket of pair) socket.destroy();
+  }
+
+  /** Resets every open connection (RST); new ones pass. */
+  reset(): void {
+    for (const [client, upstream] of this.sockets) {
+      client.resetAndDestroy();
+      upstream.destroy();
+    }
+  }
+
+  /** Resets every connection (RST), and every new one. */
+  refuse(): void {
+    this.faults.refusing = 'reset';
+    this.reset();
+  }
+
+  /** Ends everything; connections to a stopped proxy are refused by the system. */
+  async stop(): Promise<void> {
+    this.cut();
+    this.faults.frozen?.thaw();
+    if (!this.server.listening) return;
+    this.server.close();
+    await once(this.server, 'close');
+  }
+
+  private serve(client: Socket): void {
+    this.accepted++;
+    client.on('error', () => {});
+    const { refusing } = this.faults;
+    if (refusing === 'reset') return void client.resetAndDestroy();
+    if (refusing === 'close') return void client.destroy();
+    const colon = this.target.lastIndexOf(':');
+    const upstream = connect({
+      port: Number(this.target.slice(colon + 1)),
+      host: this.target.slice(0, colon),
+      allowHalfOpen: true,
+    });
+    const pair = [client, upstream] as const;
+    this.sockets.add(pair);
+    Link.join(client, upstream, 'up', this.faults, () => {});
+    Link.join(upstream, client, 'down', this.faults, (bytes) => (this.bytesDown += bytes));
+    for (const socket of pair) {
+      socket.once('close', () => client.destroyed && upstream.destroyed && this.sockets.delete(pair));
+    }
+  }
+}
