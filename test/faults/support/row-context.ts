@@ -1,5 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { type Figure, NotInjectable } from './fault-row.js';
+import type { Figure } from './figure.js';
+
+/** The fault cannot be injected on this machine. Reported as such, never as a row that holds. */
+export class NotInjectable extends Error {
+  override readonly name = 'NotInjectable';
+}
 
 export interface RunMode {
   /** Short leases and short outages, for CI: the promises' numbers scale with the TTL. */

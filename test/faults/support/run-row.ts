@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type FaultRow, type RowResult, NotInjectable, figureHolds, figureText } from './fault-row.js';
-import { RowContext, type RunMode } from './row-context.js';
+import type { FaultRow, RowResult } from './fault-row.js';
+import { figureHolds, figureText } from './figure.js';
+import { NotInjectable, RowContext, type RunMode } from './row-context.js';
 
 const DEFAULT_TIMEOUT_MS = 180_000;
 /** What undoing may take after a row that hangs, ms. */
