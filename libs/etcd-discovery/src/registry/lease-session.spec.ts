@@ -164,12 +164,40 @@ describe('the lease of a process', () => {
     await clock.advance(20_000);
     expect(etcd.leases.size).toBe(0);
     etcd.comeBack();
-    await clock.advance(10);
+    await clock.advance(1_010);
     expect(session.lease?.id).not.toBe(first.id);
     expect(session.lease?.generation).toBe(2);
     const lost = events.find(({ type }) => type === 'lost');
     expect(lost).toMatchObject({ lease: first, reason: expect.stringContaining('ran out') });
     expect(session.owns(first.id)).toBe(true);
+  });
+
+  it('is asked for anew within a second when etcd was away, because everybody else lost theirs too', async () => {
+    await startWith();
+    random = 0.8;
+    etcd.goDown();
+    await clock.advance(20_000);
+    etcd.comeBack();
+    await clock.advance(790);
+    expect(session.lease).toBeUndefined();
+    expect(etcd.count('grant')).toBe(1);
+    await clock.advance(20);
+    expect(session.lease?.generation).toBe(2);
+  });
+
+  it('is granted anew at once when it was lost alone, also after an outage that it survived', async () => {
+    await startWith();
+    etcd.goDown({ keepLeases: true });
+    await clock.advance(20_000);
+    etcd.comeBack();
+    await clock.advance(1_100);
+    expect(session.lease?.generation).toBe(1);
+    etcd.endLease(session.lease!.id);
+    const at: Partial<Record<LeaseEvent['type'], number>> = {};
+    session.onEvent(({ type }) => void (at[type] = clock.now()));
+    await clock.advance(3_400);
+    expect(session.lease?.generation).toBe(2);
+    expect(at.granted! - at.lost!).toBeLessThan(10);
   });
 
   it('is granted anew when a put under it says that it is gone, and only for the current generation', async () => {

@@ -6,6 +6,7 @@ import { systemClock, type Clock, type Random } from '../utils/clock.js';
 import type { Log } from '../utils/log.js';
 import { leaseHex, tightReplyMs, MAX_REPLY_MS, type Lease, type LeaseEvent, type LeaseSessionState } from './lease.js';
 import { untilNextBeat } from './lease-beat.js';
+import { revokeLease } from './lease-revoke.js';
 import { messageOf } from './message-of.js';
 import { RecentSet } from './recent-set.js';
 import { isOutage, RetryDelay } from './retry-delay.js';
@@ -17,14 +18,17 @@ const MIN_TTL_SECONDS = 2;
 const CLOSE_GRACE_MS = 1_000;
 /** Leases whose keys are still recognised as our own; a key never outlives its lease by more than a restore. */
 const MAX_REMEMBERED = 64;
+/** Over this time those who lost their leases in the same outage get new ones, ms. */
+const CROWD_SPREAD_MS = 1_000;
 /** What the revoke may take when etcd is known not to answer, ms: enough for one that has just come back. */
 const HOPELESS_REVOKE_MS = 500;
 
 /**
  * The one lease of a process that registers. Granted at `start()`, renewed every TTL/3 ±10 % with a reply deadline of
  * min(2 s, TTL/5), and kept as long as etcd has it, however long etcd was away: it is granted anew only when etcd says
- * that it is gone. While etcd is away it waits at the connectivity gate, and renews as soon as that opens. It never
- * gives up and never throws.
+ * that it is gone. While etcd is away it waits at the connectivity gate, and renews as soon as that opens; if the lease
+ * did not survive, the new one is asked for U(0, 1 s) later, because every other process has lost its own just now. It
+ * never gives up and never throws.
  */
 export class LeaseSession {
   private readonly etcd: EtcdClient;
@@ -45,6 +49,8 @@ export class LeaseSession {
   private warned = false;
   /** etcd answers, but later than the deadline of TTL/5: wait for up to TTL/3 until it is quick again. */
   private slow = false;
+  /** etcd was away since the lease was last confirmed: whoever loses it now loses it together with everybody else. */
+  private interrupted = false;
   private cancelOverdue?: () => void;
   private readonly closing = new AbortController();
   private readonly abandon = new AbortController();
@@ -143,33 +149,26 @@ export class LeaseSession {
     this.current = { kind: 'closed' };
     this.listeners.clear();
     const hopeful = Math.max(HOPELESS_REVOKE_MS, Math.min(MAX_REPLY_MS, boundMs));
-    const timeoutMs = this.etcd.gate.state.open ? hopeful : HOPELESS_REVOKE_MS;
-    await Promise.all(ids.map((id) => this.revoke(id, timeoutMs)));
-  }
-
-  private async revoke(id: string, timeoutMs: number): Promise<void> {
-    const call = this.etcd.revokeLease(id, { timeoutMs }).catch((error: unknown) => {
-      if (isEtcdFailure(error, 'lease-not-found')) return;
-      this.log.warn(
-        `The lease ${leaseHex(id)} could not be revoked (${messageOf(error)}); it ends by itself within its TTL.`,
-      );
-    });
-    // The port keeps deadlines; this bound holds even if it does not.
-    await settledWithin(this.clock, call, timeoutMs + 100);
+    const { etcd, clock, log } = this;
+    const timeoutMs = etcd.gate.state.open ? hopeful : HOPELESS_REVOKE_MS;
+    await Promise.all(ids.map((id) => revokeLease({ etcd, clock, log }, id, timeoutMs)));
   }
 
   private async run(): Promise<void> {
-    while (!this.closing.signal.aborted) {
+    const { clock, etcd, closing } = this;
+    const unsubscribe = etcd.gate.onChange(({ open }) => (this.interrupted ||= !open));
+    while (!closing.signal.aborted) {
       const lease = await this.grant();
-      if (!lease) return;
-      const grantedAt = this.clock.now();
+      if (!lease) break;
+      const grantedAt = clock.now();
       await this.keep(lease);
-      if (this.closing.signal.aborted) return;
+      if (closing.signal.aborted) break;
       this.lose(lease);
-      if (this.clock.now() - grantedAt < 1_000)
-        await sleep(this.clock, this.relapse.nextDelayMs(), this.closing.signal);
-      else this.relapse.reset();
+      if (clock.now() - grantedAt >= 1_000) this.relapse.reset();
+      else await sleep(clock, this.relapse.nextDelayMs(), closing.signal);
+      if (this.interrupted) await sleep(clock, this.random() * CROWD_SPREAD_MS, closing.signal);
     }
+    unsubscribe();
   }
 
   private async grant(): Promise<Lease | undefined> {
@@ -239,6 +238,7 @@ export class LeaseSession {
     if (this.warned) this.log.log(`lease ${leaseHex(lease.id)} is ${type} after all.`);
     this.warned = false;
     this.failure = undefined;
+    this.interrupted = false;
     this.retry.reset();
     this.cancelOverdue?.();
     // Counted from the sending: etcd counts from when it got the request, which is later.

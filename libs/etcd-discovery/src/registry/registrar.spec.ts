@@ -312,7 +312,7 @@ describe('a registration', () => {
       await clock.advance(6_000);
       etcd.endWatches({ reason: 'silent' });
       etcd.delete(KEY);
-      await clock.advance(200);
+      await clock.advance(1_200);
       expect(path.slice(-2)).toEqual(['lost', 'registered']);
       expect(etcd.openWatches).toBe(1);
     });
@@ -361,7 +361,7 @@ describe('a registration', () => {
       for (let i = 0; i < 50; i++) etcd.put('/other', String(i));
       await registered();
       etcd.restore(10);
-      await clock.advance(300);
+      await clock.advance(1_300);
       expect(etcd.get(KEY)).toBeDefined();
       expect(state()?.state).toBe('registered');
       etcd.delete(KEY);
@@ -433,7 +433,7 @@ describe('a registration', () => {
       await clock.advance(60_000);
       expect(etcd.get(KEY)).toBeUndefined();
       etcd.comeBack();
-      await clock.advance(100);
+      await clock.advance(1_100);
       expect(state()?.state).toBe('registered');
       expect(state()!.since.getTime()).toBeGreaterThanOrEqual(since.getTime());
       expect(etcd.count('grant')).toBe(2);
@@ -506,7 +506,7 @@ describe('a registration', () => {
       expect(state()?.state).toBe(when);
       await within(1, registrar.update('a1', { weight: 99 }));
       etcd.comeBack();
-      await clock.advance(200);
+      await clock.advance(1_200);
       expect(etcd.valuesOf(KEY).at(-1)).toMatchObject({ weight: 99 });
     });
 

@@ -1,6 +1,6 @@
 import { EtcdDiscoveryError, InvalidOptionsError, RegistrationConflictError } from '../etcd-discovery.errors.js';
 import type { EtcdClient } from '../etcd/etcd-client.js';
-import { instanceKey } from '../instance/instance-key.js';
+import { instanceKey, servicePrefix } from '../instance/instance-key.js';
 import { assertValidName } from '../instance/names.js';
 import type { InstanceEndpoint } from '../instance/service-instance.js';
 import { systemClock, type Clock, type Random } from '../utils/clock.js';
@@ -69,6 +69,7 @@ export class Registrar {
       session: this.session,
       leftovers: this.leftovers,
       key,
+      prefix: servicePrefix(this.deps.namespace, service),
       spec,
       ...(earlier && { predecessor: earlier.stopped }),
       changed: () => this.publish(),

@@ -1,10 +1,10 @@
 import { RegistrationConflictError, type EtcdDiscoveryError } from '../etcd-discovery.errors.js';
 import type { EtcdClient } from '../etcd/etcd-client.js';
-import { encodeInstance, type InstanceRecord } from '../instance/instance-record.js';
 import { sleep } from '../utils/abort.js';
-import { Backoff } from '../utils/backoff.js';
 import type { Clock, Random } from '../utils/clock.js';
 import type { Log } from '../utils/log.js';
+import { ComeBack } from './come-back.js';
+import { Departure } from './departure.js';
 import { holderAddress } from './key-holder.js';
 import { KeyWriter, type PutOutcome } from './key-writer.js';
 import { leaseHex, type Lease } from './lease.js';
@@ -13,16 +13,13 @@ import type { LeftoverKeys } from './leftover-keys.js';
 import { messageOf } from './message-of.js';
 import { OwnKeyWatch, type KeySighting } from './own-key.watch.js';
 import type { RegistrationPatch, RegistrationSpec, RegistrationState } from './registration-state.js';
-import { judge, type Standing } from './standing.js';
+import { isLoss, judge, type Loss, type Standing } from './standing.js';
 import { StatusBoard } from './status-board.js';
 import { Wakeup } from './wakeup.js';
+import { WantedRecord } from './wanted-record.js';
 
-/** Leaving takes at most this long, whatever etcd does, ms … */
-const LEAVE_MS = 4_000;
-/** … of which a put that was in flight gets so much. */
-const LEAVE_GRACE_MS = 1_000;
-/** A key lost again within this time of coming back is not put back in a hot loop. */
-const STABLE_MS = 1_000;
+/** A defect of ours is not repeated in a hot loop, ms. */
+const DEFECT_PAUSE_MS = 1_000;
 /** How often a key held by somebody else is looked at, ms ±50 %. */
 const HELD_POLL_MS = 3_000;
 
@@ -31,7 +28,7 @@ type Phase =
   | { readonly kind: 'waiting' }
   | { readonly kind: 'registering' }
   | { readonly kind: 'registered'; readonly standing: Standing }
-  | { readonly kind: 'lost'; readonly reason: string }
+  | { readonly kind: 'lost'; readonly loss: Loss; readonly reason: string }
   | { readonly kind: 'draining'; readonly reason?: string }
   | { readonly kind: 'stopped'; readonly reason?: string };
 
@@ -40,6 +37,8 @@ export interface RegistrationDeps {
   readonly session: LeaseSession;
   readonly leftovers: LeftoverKeys;
   readonly key: string;
+  /** Of the keys of the whole service, ends in `/`. */
+  readonly prefix: string;
   readonly spec: RegistrationSpec;
   /** Nothing is written before this resolves: an earlier registration of the same key is still leaving. */
   readonly predecessor?: Promise<void>;
@@ -65,26 +64,20 @@ export class Registration {
   private readonly wakeup: Wakeup;
   private readonly watch: OwnKeyWatch;
   private readonly writer: KeyWriter;
-  private readonly relapse: Backoff;
-  private readonly leaving = new AbortController();
-  private readonly abandon = new AbortController();
-  private record: InstanceRecord;
+  private readonly comeBack: ComeBack;
+  private readonly departure: Departure;
+  private readonly wanted: WantedRecord;
   private resolveDone!: () => void;
   private rejectDone!: (error: Error) => void;
-  private cancelAbandon?: () => void;
-  private leaveBy = Infinity;
   private sighting?: KeySighting;
   private warnedHolder?: string;
-  private registeredAt = -Infinity;
-  private updates: (() => void)[] = [];
 
   constructor(private readonly deps: RegistrationDeps) {
-    const { clock, random, spec } = deps;
+    const { clock, spec } = deps;
     const { service, id } = spec.record;
     this.name = `${service}/${id}`;
-    this.record = { ...spec.record, registeredAt: new Date() };
-    // Here, in the caller's face, if the record cannot be written at all; with the mark it is longest.
-    encodeInstance(this.record, 'draining');
+    this.wanted = new WantedRecord(spec.record);
+    this.departure = new Departure(clock);
     this.status = new StatusBoard({ service, id }, () => deps.changed());
     this.done = new Promise((resolve, reject) => {
       this.resolveDone = resolve;
@@ -93,15 +86,15 @@ export class Registration {
     // Whoever does not wait for it must not be crashed by it.
     this.done.catch(() => {});
     this.wakeup = new Wakeup(clock);
-    this.relapse = new Backoff({ initialMs: 50, maxMs: 500 }, random);
+    this.comeBack = new ComeBack(deps);
     this.writer = new KeyWriter({
       ...deps,
       name: this.name,
-      leaving: this.leaving.signal,
-      abandon: this.abandon.signal,
+      leaving: this.departure.signal,
+      abandon: this.departure.abandon,
       attempted: (trouble) => {
         this.status.explain(trouble);
-        this.settleUpdates();
+        this.wanted.settle();
       },
     });
     this.watch = new OwnKeyWatch({
@@ -120,7 +113,7 @@ export class Registration {
   }
 
   get isLeaving(): boolean {
-    return this.leaving.signal.aborted;
+    return this.departure.begun;
   }
 
   /**
@@ -128,12 +121,9 @@ export class Registration {
    * goes out with the next put), or when the first attempt fails (then it is tried on).
    */
   update(patch: RegistrationPatch): Promise<void> {
-    const given = Object.fromEntries(Object.entries(patch).filter(([, value]) => value !== undefined));
-    const next: InstanceRecord = { ...this.record, ...(given as RegistrationPatch) };
-    encodeInstance(next, 'draining');
-    this.record = next;
+    this.wanted.change(patch);
     if (this.status.current.state !== 'registered' || this.isLeaving) return Promise.resolve();
-    const written = new Promise<void>((resolve) => this.updates.push(resolve));
+    const written = this.wanted.settled();
     this.wakeup.signal();
     return written;
   }
@@ -141,10 +131,8 @@ export class Registration {
   /** Leaves etcd, within 4 s whatever happens. `why` rejects `done` if that is still open. Idempotent. */
   leave(why: EtcdDiscoveryError): Promise<void> {
     if (!this.isLeaving) {
-      this.leaveBy = this.deps.clock.now() + LEAVE_MS;
-      this.cancelAbandon = this.deps.clock.after(LEAVE_GRACE_MS, () => this.abandon.abort());
       this.rejectDone(why);
-      this.leaving.abort();
+      this.departure.begin();
       this.wakeup.signal();
     }
     return this.stopped;
@@ -166,19 +154,19 @@ export class Registration {
         // A defect of ours must cost neither the process nor the registration.
         this.deps.log.error(`${this.name}: ${messageOf(error)}; trying on.`);
         if (phase.kind === 'draining') this.enter((phase = { kind: 'stopped', reason: messageOf(error) }));
-        else await sleep(this.deps.clock, STABLE_MS, this.leaving.signal);
+        else await sleep(this.deps.clock, DEFECT_PAUSE_MS, this.departure.signal);
       }
     }
     unsubscribe();
-    this.cancelAbandon?.();
-    this.settleUpdates();
+    this.departure.end();
+    this.wanted.settle();
   }
 
   private step(phase: Exclude<Phase, { kind: 'stopped' }>): Promise<Phase> {
     if (phase.kind === 'waiting') return this.waiting();
     if (phase.kind === 'registering') return this.claim({ takeOver: true });
     if (phase.kind === 'registered') return this.registered(phase.standing);
-    if (phase.kind === 'lost') return this.lost();
+    if (phase.kind === 'lost') return this.lost(phase.loss);
     return this.draining(phase satisfies Phase & { kind: 'draining' });
   }
 
@@ -201,10 +189,10 @@ export class Registration {
         await this.wakeup.wait();
         continue;
       }
-      const outcome = await this.writer.put(this.value(), lease, 0, takeOver);
+      const outcome = await this.writer.put(this.wanted.value, lease, 0, takeOver);
       if (outcome.type === 'written') return this.wrote(outcome, lease);
       if (outcome.type === 'failed') {
-        await this.deps.etcd.gate.whenOpen(this.leaving.signal);
+        await this.deps.etcd.gate.whenOpen(this.departure.signal);
         continue;
       }
       if (takeOver && spec.failFast) return this.conflict(outcome.reason);
@@ -229,11 +217,11 @@ export class Registration {
   }
 
   private wrote({ standing, replaced }: PutOutcome & { type: 'written' }, lease: Lease): Phase {
-    const { clock, log, session } = this.deps;
+    const { log, session } = this.deps;
     this.watch.follow(standing.revision);
-    this.registeredAt = clock.now();
+    this.comeBack.succeeded();
     this.warnedHolder = undefined;
-    const address = holderAddress(this.record, { value: Buffer.from(standing.value) });
+    const address = holderAddress(this.wanted.current, { value: Buffer.from(standing.value) });
     const from = replaced && !session.owns(replaced.lease) ? `, taken over from lease ${leaseHex(replaced.lease)}` : '';
     const back = this.status.current.state === 'lost' ? 'back' : 'registered';
     log.log(`${this.name}: ${back} at ${address} (lease ${leaseHex(lease.id)}, TTL ${lease.ttlSeconds} s${from}).`);
@@ -248,41 +236,35 @@ export class Registration {
       this.sighting = undefined;
       if (sighting) {
         const seen = judge(standing, sighting, this.writer.epoch, (lease) => session.owns(lease));
-        if (typeof seen === 'string') return { kind: 'lost', reason: seen };
+        if (isLoss(seen)) return lostBy(seen);
         standing = seen;
       }
       const lease = session.lease;
-      if (!lease && !session.isSuperseded(standing.lease)) return { kind: 'lost', reason: session.lossReason };
-      const isCurrent = lease?.id === standing.lease && this.value() === standing.value;
+      if (!lease && !session.isSuperseded(standing.lease)) return lostBy({ how: 'lease', reason: session.lossReason });
+      const isCurrent = lease?.id === standing.lease && this.wanted.value === standing.value;
       // While etcd is away nothing is written, but the lease may run out; the renewal that finds etcd back wakes us.
       if (!lease || isCurrent || !this.deps.etcd.gate.state.open) {
-        this.settleUpdates();
+        this.wanted.settle();
         await this.wakeup.wait();
         continue;
       }
-      const outcome = await this.writer.put(this.value(), lease, standing.modRevision, false);
-      if (outcome.type === 'held') return { kind: 'lost', reason: outcome.reason };
+      const outcome = await this.writer.put(this.wanted.value, lease, standing.modRevision, false);
+      if (outcome.type === 'held') return lostBy({ how: 'changed', reason: outcome.reason });
       if (outcome.type === 'written') standing = outcome.standing;
     }
     return { kind: 'draining' };
   }
 
-  private async lost(): Promise<Phase> {
-    const { clock } = this.deps;
-    if (clock.now() - this.registeredAt >= STABLE_MS) this.relapse.reset();
-    else await sleep(clock, this.relapse.nextDelayMs(), this.leaving.signal);
+  private async lost(loss: Loss): Promise<Phase> {
+    await this.comeBack.due(loss, this.departure.signal);
     return this.claim({ takeOver: false });
   }
 
   private async draining({ reason }: Phase & { kind: 'draining' }): Promise<Phase> {
     this.watch.close();
-    const untold = await this.writer.release(encodeInstance(this.record, 'draining'), this.leaveBy);
+    const untold = await this.writer.release(this.wanted.drainingValue, this.departure.deadline);
     const why = reason ?? untold;
     return { kind: 'stopped', ...(why !== undefined && { reason: why }) };
-  }
-
-  private value(): string {
-    return encodeInstance(this.record, 'up');
   }
 
   private enter(phase: Phase): void {
@@ -292,8 +274,6 @@ export class Registration {
     // After the state, so that whoever waited reads what it waited for.
     if (phase.kind === 'registered') this.resolveDone();
   }
-
-  private settleUpdates(): void {
-    for (const settle of this.updates.splice(0)) settle();
-  }
 }
+
+const lostBy = (loss: Loss): Phase => ({ kind: 'lost', loss, reason: loss.reason });

@@ -48,6 +48,8 @@ export class RegistryFakeEtcd implements EtcdClient {
   watchLagMs = 0;
   /** Decides what becomes of each request; undefined = it is answered. */
   fate: (request: Request) => Fate = () => undefined;
+  /** The moment of each put and delete that was applied, ms of the clock. */
+  readonly appliedAt: { readonly type: 'put' | 'delete'; readonly key: string; readonly at: number }[] = [];
   /** Every request, in the order of sending. */
   readonly requests: Request[] = [];
   readonly leases = new Map<string, { ttl: number; cancelExpiry: () => void }>();
@@ -87,8 +89,9 @@ export class RegistryFakeEtcd implements EtcdClient {
     this.apply([{ type: 'put', key, value, lease }]);
   }
 
-  delete(key: string): void {
-    this.apply([{ type: 'delete', key }]);
+  /** One or many, all in one revision. */
+  delete(...keys: string[]): void {
+    this.apply(keys.map((key) => ({ type: 'delete', key })));
   }
 
   /** A lease of somebody else, kept alive for ever. */
@@ -109,11 +112,7 @@ export class RegistryFakeEtcd implements EtcdClient {
   restore(revision: number): void {
     this.history = this.history.filter((event) => event.modRevision <= revision);
     this.revision = revision;
-    this.keys = new Map();
-    for (const event of this.history) {
-      if (event.type === 'put') this.keys.set(event.key, event);
-      else this.keys.delete(event.key);
-    }
+    this.keys = this.keysAt(revision);
     this.endWatches({ reason: 'error', error: new Error('restarted') });
   }
 
@@ -150,8 +149,11 @@ export class RegistryFakeEtcd implements EtcdClient {
 
   range(request: RangeRequest, options: CallOptions = {}): Promise<RangeResponse> {
     return this.call({ op: 'range' }, options, () => {
-      const kv = this.keys.get(request.key);
-      return { header: this.header(), kvs: kv ? [kv] : [], more: false, count: kv ? 1 : 0 };
+      const { key, rangeEnd, limit = 0, revision = 0 } = request;
+      const within = (one: string) => (rangeEnd === undefined ? one === key : one >= key && one < rangeEnd);
+      const found = [...(revision === 0 ? this.keys : this.keysAt(revision)).values()].filter((kv) => within(kv.key));
+      const kvs = limit === 0 ? found : found.slice(0, limit);
+      return { header: this.header(), kvs, more: kvs.length < found.length, count: found.length };
     });
   }
 
@@ -202,6 +204,16 @@ export class RegistryFakeEtcd implements EtcdClient {
   close(): Promise<void> {
     this.endWatches({ reason: 'closed' });
     return Promise.resolve();
+  }
+
+  private keysAt(revision: number): Map<string, EtcdKeyValue> {
+    const keys = new Map<string, EtcdKeyValue>();
+    for (const event of this.history) {
+      if (event.modRevision > revision) break;
+      if (event.type === 'put') keys.set(event.key, event);
+      else keys.delete(event.key);
+    }
+    return keys;
   }
 
   private arm(id: string, ttl: number): void {
@@ -258,7 +270,9 @@ export class RegistryFakeEtcd implements EtcdClient {
     if (events.length > 0) {
       this.revision = revision;
       this.history.push(...events);
-      for (const watch of this.watches) this.deliver(watch);
+      for (const { type, key } of events) this.appliedAt.push({ type, key, at: this.clock.now() });
+      const touched = new Set(events.map(({ key }) => key));
+      for (const watch of this.watches) if (touched.has(watch.key)) this.deliver(watch);
     }
     return answers;
   }
