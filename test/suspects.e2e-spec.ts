@@ -4,10 +4,10 @@ import { DiscoveryService, EtcdDiscoveryModule, type ServiceEvent } from 'nestjs
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { TcpProxy } from '../libs/etcd-discovery/test/etcd/tcp-proxy.js';
 import { TestProcess, eventually } from './support/child-process.js';
 import { type EchoClient, SteadyLoad, echoClient, say } from './support/echo-client.js';
 import { EtcdServer } from './support/etcd-server.js';
+import { FaultProxy } from './support/fault-proxy.js';
 import { RawEtcd } from './support/raw-etcd.js';
 
 const FIXTURE = 'dist/test/fixtures/lifecycle-app.js';
@@ -24,7 +24,7 @@ interface Told extends ServiceEvent {
 let etcd: EtcdServer;
 let raw: RawEtcd;
 /** The servers' way to etcd; the client has its own. */
-let proxy: TcpProxy;
+let proxy: FaultProxy;
 let namespace: string;
 let context: INestApplicationContext;
 let discovery: DiscoveryService;
@@ -86,7 +86,7 @@ const expireAll = async (meanwhile: () => void = () => {}): Promise<void> => {
 beforeEach(async () => {
   etcd = await EtcdServer.start();
   raw = new RawEtcd(etcd.endpoint);
-  proxy = await TcpProxy.start(etcd.endpoint);
+  proxy = await FaultProxy.start(etcd.endpoint);
   namespace = `/e2e-${randomUUID()}`;
   const module = await Test.createTestingModule({
     imports: [EtcdDiscoveryModule.forRoot({ namespace, etcd: { endpoints: etcd.endpoint } })],

@@ -6,15 +6,42 @@ type Direction = 'up' | 'down';
 /** Returns what is passed on of a chunk; undefined drops it. */
 type Filter = (chunk: Buffer, direction: Direction) => Buffer | undefined;
 
+/** Pending while nothing may pass. */
+interface Hold {
+  readonly over: Promise<void>;
+  readonly end: () => void;
+}
+
+const hold = (): Hold => {
+  let end = () => {};
+  const over = new Promise<void>((resolve) => (end = resolve));
+  return { over, end };
+};
+
+interface Loss {
+  /** Of the chunks, 0 to 1. */
+  readonly share: number;
+  readonly retransmitMs: number;
+  readonly random: () => number;
+}
+
 /** What the links do to what they carry; shared by all links of a proxy. */
 interface Faults {
   refusing: 'no' | 'close' | 'reset';
   delayMs: number;
-  /** Pending while nothing may pass. */
-  frozen: { readonly thawed: Promise<void>; readonly thaw: () => void } | undefined;
+  loss: Loss | undefined;
+  held: Partial<Record<Direction, Hold>>;
   /** Bytes per second towards the clients. */
   slow: number | undefined;
   filter: Filter | undefined;
+}
+
+/** One connection through the proxy. */
+interface Pair {
+  readonly client: Socket;
+  readonly upstream: Socket;
+  /** Black-holed on its own, in both directions. */
+  held?: Hold;
 }
 
 /** No more than this waits in a link, bytes: then its source is not read any more, as with a full receive window. */
@@ -27,18 +54,23 @@ class Link {
   private queued = 0;
   private ended = false;
   private pumping = false;
+  private readonly from: Socket;
+  private readonly to: Socket;
 
   private constructor(
-    private readonly from: Socket,
-    private readonly to: Socket,
+    private readonly pair: Pair,
     private readonly direction: Direction,
     private readonly faults: Faults,
     private readonly passed: (bytes: number) => void,
-  ) {}
+  ) {
+    this.from = direction === 'up' ? pair.client : pair.upstream;
+    this.to = direction === 'up' ? pair.upstream : pair.client;
+  }
 
-  /** Carries what `from` sends to `to` until `from` ends. */
-  static join(from: Socket, to: Socket, direction: Direction, faults: Faults, passed: (bytes: number) => void): void {
-    const link = new Link(from, to, direction, faults, passed);
+  /** Carries what one side sends to the other until it ends. */
+  static join(pair: Pair, direction: Direction, faults: Faults, passed: (bytes: number) => void): void {
+    const link = new Link(pair, direction, faults, passed);
+    const { from } = link;
     from.on('error', () => {});
     from.on('data', (chunk: Buffer) => link.take(chunk));
     // A frozen link hides the end of the other side too, as a lost packet would.
@@ -46,11 +78,24 @@ class Link {
     from.on('close', () => link.end());
   }
 
+  private get held(): Hold | undefined {
+    return this.faults.held[this.direction] ?? this.pair.held;
+  }
+
   private take(chunk: Buffer): void {
-    this.queue.push({ chunk, dueAt: performance.now() + this.faults.delayMs });
+    this.queue.push({ chunk, dueAt: performance.now() + this.faults.delayMs + this.retransmissionMs() });
     this.queued += chunk.length;
     if (this.queued > HIGH_WATER) this.from.pause();
     void this.pump();
+  }
+
+  /** A chunk that is lost is sent again after a time that doubles, as TCP does; what comes after it has to wait. */
+  private retransmissionMs(): number {
+    const { loss } = this.faults;
+    if (!loss) return 0;
+    let ms = 0;
+    for (let wait = loss.retransmitMs; loss.random() < loss.share; wait *= 2) ms += wait;
+    return ms;
   }
 
   private end(): void {
@@ -61,12 +106,11 @@ class Link {
   private async pump(): Promise<void> {
     if (this.pumping) return;
     this.pumping = true;
-    const { faults } = this;
-    for (let next = this.queue.shift(); next || faults.frozen; next = this.queue.shift()) {
+    for (let next = this.queue.shift(); next || this.held; next = this.queue.shift()) {
       // In this order: what was delayed before the freeze is not let out by it.
       const wait = next ? next.dueAt - performance.now() : 0;
       if (wait > 0) await delay(wait);
-      if (faults.frozen) await faults.frozen.thawed;
+      while (this.held) await this.held.over;
       if (next) await this.deliver(next.chunk);
     }
     this.pumping = false;
@@ -102,11 +146,12 @@ export class FaultProxy {
   private readonly faults: Faults = {
     refusing: 'no',
     delayMs: 0,
-    frozen: undefined,
+    loss: undefined,
+    held: {},
     slow: undefined,
     filter: undefined,
   };
-  private readonly sockets = new Set<readonly [client: Socket, upstream: Socket]>();
+  private readonly pairs = new Set<Pair>();
 
   private constructor(
     private readonly server: Server,
@@ -134,7 +179,7 @@ export class FaultProxy {
 
   /** Connections that are open now. */
   get open(): number {
-    return this.sockets.size;
+    return this.pairs.size;
   }
 
   /** New connections go to another server. */
@@ -144,9 +189,11 @@ export class FaultProxy {
 
   /** Ends every fault; what was held up flows on. */
   pass(): void {
-    const { frozen } = this.faults;
-    Object.assign(this.faults, { refusing: 'no', delayMs: 0, frozen: undefined, slow: undefined, filter: undefined });
-    frozen?.thaw();
+    const holds = [...Object.values(this.faults.held), ...[...this.pairs].map(({ held }) => held)];
+    Object.assign(this.faults, { refusing: 'no', delayMs: 0, loss: undefined, held: {}, slow: undefined });
+    this.faults.filter = undefined;
+    for (const pair of this.pairs) pair.held = undefined;
+    for (const held of holds) held?.end();
   }
 
   /** Every byte arrives so much later, in each direction, ms. */
@@ -155,14 +202,32 @@ export class FaultProxy {
   }
 
   /**
+   * Loses chunks, which TCP then sends again: each is late by `retransmitMs` (doubled when it is lost once more), and so
+   * is everything behind it.
+   *
+   * @param share how many are lost, 0 to 1
+   */
+  lose(share: number, retransmitMs: number, random: () => number = Math.random): void {
+    this.faults.loss = { share, retransmitMs, random };
+  }
+
+  /**
    * A black hole: nothing passes in either direction and nobody is told, neither by FIN nor by RST; new connections are
    * accepted and left alone.
    */
   freeze(): void {
-    if (this.faults.frozen) return;
-    let thaw = () => {};
-    const thawed = new Promise<void>((resolve) => (thaw = resolve));
-    this.faults.frozen = { thawed, thaw };
+    this.faults.held.up ??= hold();
+    this.faults.held.down ??= hold();
+  }
+
+  /** The connections that are open now are in a black hole, as when a middlebox has forgotten them; new ones pass. */
+  freezeOpen(): void {
+    for (const pair of this.pairs) pair.held ??= hold();
+  }
+
+  /** A client that does not read: the servers fill the buffers on the way and then their windows are zero. */
+  stopReading(): void {
+    this.faults.held.down ??= hold();
   }
 
   /** Half open: requests reach the server, answers do not come back. */
@@ -183,12 +248,12 @@ export class FaultProxy {
   /** Ends every connection (FIN), and every new one. */
   cut(): void {
     this.faults.refusing = 'close';
-    for (const pair of this.sockets) for (const socket of pair) socket.destroy();
+    for (const { client, upstream } of this.pairs) for (const socket of [client, upstream]) socket.destroy();
   }
 
   /** Resets every open connection (RST); new ones pass. */
   reset(): void {
-    for (const [client, upstream] of this.sockets) {
+    for (const { client, upstream } of this.pairs) {
       client.resetAndDestroy();
       upstream.destroy();
     }
@@ -202,8 +267,8 @@ export class FaultProxy {
 
   /** Ends everything; connections to a stopped proxy are refused by the system. */
   async stop(): Promise<void> {
+    this.pass();
     this.cut();
-    this.faults.frozen?.thaw();
     if (!this.server.listening) return;
     this.server.close();
     await once(this.server, 'close');
@@ -221,12 +286,12 @@ export class FaultProxy {
       host: this.target.slice(0, colon),
       allowHalfOpen: true,
     });
-    const pair = [client, upstream] as const;
-    this.sockets.add(pair);
-    Link.join(client, upstream, 'up', this.faults, () => {});
-    Link.join(upstream, client, 'down', this.faults, (bytes) => (this.bytesDown += bytes));
-    for (const socket of pair) {
-      socket.once('close', () => client.destroyed && upstream.destroyed && this.sockets.delete(pair));
+    const pair: Pair = { client, upstream };
+    this.pairs.add(pair);
+    Link.join(pair, 'up', this.faults, () => {});
+    Link.join(pair, 'down', this.faults, (bytes) => (this.bytesDown += bytes));
+    for (const socket of [client, upstream]) {
+      socket.once('close', () => client.destroyed && upstream.destroyed && this.pairs.delete(pair));
     }
   }
 }

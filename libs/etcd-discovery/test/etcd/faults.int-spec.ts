@@ -6,7 +6,7 @@ import { createEtcdClient } from '../../src/etcd/etcd3-client.js';
 import { prefixRange } from '../../src/etcd/key-range.js';
 import { EtcdServer } from '../../../../test/support/etcd-server.js';
 import { freePort } from '../../../../test/support/free-port.js';
-import { TcpProxy } from './tcp-proxy.js';
+import { FaultProxy } from '../../../../test/support/fault-proxy.js';
 import { WatchRecorder } from './watch-recorder.js';
 
 describe('an etcd that fails', () => {
@@ -29,8 +29,8 @@ describe('an etcd that fails', () => {
     cleanup.push(() => etcd.close());
     return etcd;
   };
-  const proxy = async (target = server.endpoint): Promise<TcpProxy> => {
-    const started = await TcpProxy.start(target);
+  const proxy = async (target = server.endpoint): Promise<FaultProxy> => {
+    const started = await FaultProxy.start(target);
     cleanup.push(() => started.stop());
     return started;
   };
