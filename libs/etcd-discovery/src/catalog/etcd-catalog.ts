@@ -165,7 +165,12 @@ export class EtcdCatalog implements ServiceCatalog {
 
   private openNamespace(): NamespaceWatch {
     const watch = new NamespaceWatch(this.deps, {
-      listed: (services, revision) => this.namespaceListed(services, revision),
+      known: (service, kv) => {
+        const watch = this.entries.get(service)?.watch;
+        // What its own watch knows has gaps of its own.
+        return watch?.feedsItself ? undefined : watch?.known(kv);
+      },
+      listed: (...list) => this.namespaceListed(...list),
       changed: (services) => this.namespaceChanged(services),
       healthChanged: (health) => this.namespaceHealthChanged(health),
     });
@@ -173,14 +178,18 @@ export class EtcdCatalog implements ServiceCatalog {
     return watch;
   }
 
-  private namespaceListed(services: ReadonlyMap<string, readonly KnownKey[]>, revision: number): void {
+  private namespaceListed(
+    services: ReadonlyMap<string, readonly KnownKey[]>,
+    revision: number,
+    newestRevision: number,
+  ): void {
     for (const service of new Set([...services.keys(), ...this.fixed.keys(), ...this.entries.keys()])) {
       const entry = this.entries.get(service) ?? this.addEntry(service);
       const { watch } = entry;
       // Its own watch was faster than this list: taking the list would go back in time. It passes over with the next.
       if (watch.feedsItself && watch.revision > revision) continue;
       watch.stopFeedingItself();
-      watch.listed(services.get(service) ?? [], revision);
+      watch.listed(services.get(service) ?? [], revision, newestRevision);
       // Whatever its own watch said last, or that it never had one: from here on the namespace's speaks for it.
       if (this.namespaceWatch) watch.healthChanged(this.namespaceWatch.health);
       this.dropIfUnused(entry);

@@ -38,6 +38,11 @@ export class KeyReader {
     return place && { service: place.service, known: this.decode(place, kv) };
   }
 
+  /** The service that a key belongs to, whatever its value says; undefined for a key that belongs to none. */
+  serviceOf(key: string): string | undefined {
+    return this.locate(key)?.service;
+  }
+
   readEvent(event: WatchEvent): LocatedChange | undefined {
     if (event.type === 'put') {
       const located = this.read(event);
@@ -62,14 +67,15 @@ export class KeyReader {
   }
 
   private decode({ service, id }: { service: string; id?: string }, kv: EtcdKeyValue): KnownKey {
-    const { key, createRevision, modRevision } = kv;
-    const problem = (text: string): KnownKey => ({ key, createRevision, modRevision, problem: text });
+    const { key, createRevision, modRevision, version, lease } = kv;
+    const problem = (text: string): KnownKey => ({ key, createRevision, modRevision, version, lease, problem: text });
     if (id === undefined) return problem('not the key of an instance');
     try {
       const decoded = decodeInstance({ service, id, value: kv.value, createRevision, modRevision });
       if (!decoded.ok) return problem(decoded.reason);
       const accepted = this.options.accept?.(decoded.instance) ?? true;
-      return accepted === true ? { key, createRevision, modRevision, instance: decoded.instance } : problem(accepted);
+      if (accepted !== true) return problem(accepted);
+      return { key, createRevision, modRevision, version, lease, instance: decoded.instance };
     } catch (error) {
       return problem(error instanceof Error ? error.message : 'unreadable');
     }

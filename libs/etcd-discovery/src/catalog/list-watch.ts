@@ -1,38 +1,32 @@
-import type {
-  EtcdClient,
-  EtcdHeader,
-  EtcdKeyValue,
-  KeyRange,
-  RangeRequest,
-  WatchEnd,
-  WatchEvent,
-  WatchHandle,
-} from '../etcd/etcd-client.js';
-import { EtcdRequestError, isEtcdFailure } from '../etcd/etcd-status.js';
-import { listRange, type ListOptions } from '../etcd/key-range.js';
-import { EtcdDiscoveryError } from '../etcd-discovery.errors.js';
+import { setMaxListeners } from 'node:events';
+import type { EtcdClient, EtcdHeader, KeyRange, WatchEvent } from '../etcd/etcd-client.js';
+import { isEtcdFailure } from '../etcd/etcd-status.js';
 import { sleep } from '../utils/abort.js';
-import { Backoff } from '../utils/backoff.js';
 import type { Clock, Random } from '../utils/clock.js';
 import type { Log } from '../utils/log.js';
+import { type AttemptEnd, behindTheList, endOf, endOfWatch, RECONCILE } from './attempt-end.js';
+import { EtcdHistory, isBehind } from './etcd-history.js';
+import { RangeList, type Listing, type ListReader } from './range-list.js';
+import { RangeWatches } from './range-watches.js';
+import { RelistDelay } from './relist-delay.js';
 import type { WatchHealth } from './service-catalog.js';
+import { WatchGap } from './watch-gap.js';
 
-/** Clients that lost their connection together spread their lists over this much (promise P13). */
-const SPREAD_MS = 1_500;
-/** A list that a healthy etcd refuses is tried again after U(0, 100 ms), then up to U(0, 1.5 s). */
-const BACKOFF = { initialMs: 100, maxMs: SPREAD_MS };
 /** A watch that lived this long was a good one: the next failure is a new story. */
 const STEADY_MS = 5_000;
 /** The reconciling list: every 5 min ±20 % (promise P8). */
 const RECONCILE_MS = 300_000;
 const RECONCILE_JITTER = 0.2;
+/** After so many lists and watches in a row that a compaction overtook, the watch is opened before the list. */
+const MOST_OVERTAKEN = 3;
 
-export interface ListWatchSink<T> {
-  /** Called for every key of every page, in the turn of the event loop that brought the page. */
-  read(kv: EtcdKeyValue): T;
-  /** Everything there is at `header.revision`. */
-  listed(items: readonly T[], header: EtcdHeader): void;
-  /** What came after it; of each watched range every revision once and in order. */
+export interface ListWatchSink<T> extends ListReader<T> {
+  /**
+   * Everything there is at `revision`. `newestRevision` is later only where the list could not be read at one revision:
+   * then parts of it are as new as that, and what the others lack comes next, as changes.
+   */
+  listed(items: readonly T[], revision: number, newestRevision: number): void;
+  /** What came after the list; of each watched range every revision once and in order. */
   changed(events: readonly WatchEvent[], header: EtcdHeader): void;
   healthChanged(health: WatchHealth): void;
 }
@@ -44,23 +38,23 @@ export interface ListWatchDeps {
   readonly log: Log;
 }
 
-/** How an attempt ended. `lost`: the connection, so that everybody else is about to come back too. */
-interface AttemptEnd {
-  readonly kind: 'lost' | 'refused' | 'reconcile' | 'closed';
-  readonly error?: Error;
-}
-
 /**
  * Keeps a reader equal to some ranges of etcd: a list at one revision, then watches from the next one. Whatever ends a
  * watch, the answer is the same: wait for the gate, wait with jitter, list again. It never resumes by revision, because
  * after a restore or a wipe etcd accepts that and stays silent.
+ *
+ * Lists read values, with one exception: after a short gap (`WatchGap`), with a cache in hand, keys are listed and only
+ * what differs is read, provided that the answer can only come from the history that the cache shows
+ * (`EtcdHistory.goesOn`): a restored etcd can answer a list of keys byte for byte alike with other values behind it.
  */
 export class ListWatch<T> {
   private readonly stopping = new AbortController();
-  private readonly backoff: Backoff;
-  /** Counts attempts, so that what an older one still delivers is recognised and dropped. */
-  private generation = 0;
+  private readonly delay: RelistDelay;
+  private readonly list: RangeList<T>;
+  private readonly gap: WatchGap;
+  private readonly history = new EtcdHistory();
   private hasListed = false;
+  private overtaken = 0;
   private current: WatchHealth = { state: 'pending', since: new Date() };
 
   constructor(
@@ -70,7 +64,12 @@ export class ListWatch<T> {
     private readonly ranges: readonly KeyRange[],
     private readonly sink: ListWatchSink<T>,
   ) {
-    this.backoff = new Backoff(BACKOFF, deps.random);
+    const { etcd, clock, random } = deps;
+    // Keys that differ are read side by side; more than ten of them are no leak.
+    setMaxListeners(0, this.stopping.signal);
+    this.delay = new RelistDelay(random);
+    this.gap = new WatchGap(etcd.gate, clock);
+    this.list = new RangeList({ etcd, clock, ranges, reader: sink });
   }
 
   get health(): WatchHealth {
@@ -84,18 +83,19 @@ export class ListWatch<T> {
 
   /** Ends everything at once: no callback comes afterwards. Idempotent. */
   stop(): void {
-    this.generation += 1;
     this.stopping.abort();
+    this.gap.close();
   }
 
   private async run(): Promise<void> {
     const { signal } = this.stopping;
     let last: AttemptEnd | undefined;
     while (!signal.aborted) {
-      await this.turn(last, signal);
+      await this.turn(last?.kind, signal);
       if (signal.aborted) return;
       last = await this.attempt(signal);
       if (signal.aborted) return;
+      if (last.overtaken) this.overtaken += 1;
       if (last.kind !== 'reconcile') this.failed(last.error);
       // The client under us was closed first; there is nothing left to wait for.
       if (last.kind === 'closed') return;
@@ -103,7 +103,7 @@ export class ListWatch<T> {
   }
 
   /** Waits until it is time for the next attempt. */
-  private async turn(last: AttemptEnd | undefined, signal: AbortSignal): Promise<void> {
+  private async turn(last: AttemptEnd['kind'] | undefined, signal: AbortSignal): Promise<void> {
     const { gate } = this.deps.etcd;
     for (;;) {
       if (!gate.state.open) {
@@ -113,113 +113,118 @@ export class ListWatch<T> {
         if (!gate.state.open) return;
       }
       if (signal.aborted) return;
-      const delayMs = this.delayMs(last);
+      this.gap.answered();
+      const delayMs = this.delay.next(last, this.hasListed);
       if (delayMs === 0) return;
       await sleep(this.deps.clock, delayMs, signal);
       if (signal.aborted || gate.state.open) return;
     }
   }
 
-  private delayMs(last: AttemptEnd | undefined): number {
-    if (last === undefined || last.kind === 'reconcile') return 0;
-    // With a cache in hand nobody waits for us. Without one, calls do.
-    if (last.kind === 'lost' && this.hasListed) return this.deps.random() * SPREAD_MS;
-    return this.backoff.nextDelayMs();
-  }
-
   private async attempt(signal: AbortSignal): Promise<AttemptEnd> {
-    const generation = ++this.generation;
     try {
-      const { items, header } = await this.list(signal);
-      if (signal.aborted || generation !== this.generation) return { kind: 'closed' };
-      this.hasListed = true;
-      // Whoever waited for this list should not read that etcd has not answered; a stale one stays so until it is watched.
-      if (this.current.state === 'pending') this.report({ state: 'live', since: new Date() });
-      this.sink.listed(items, header);
-      return await this.watch(header.revision + 1, generation, signal);
+      if (this.overtaken >= MOST_OVERTAKEN) return await this.watch(signal);
+      const listing = await this.listAgain(signal);
+      if (signal.aborted) return { kind: 'closed' };
+      this.publish(listing);
+      return await this.watch(signal, listing);
     } catch (error) {
-      return endOf(error);
+      const end = endOf(error);
+      this.gap.ended(end);
+      return end;
     }
   }
 
-  /** Every page of every range, all at the revision of the first one. */
-  private async list(signal: AbortSignal): Promise<{ items: T[]; header: EtcdHeader }> {
-    const { etcd } = this.deps;
-    const items: T[] = [];
-    let header: EtcdHeader | undefined;
-    const atOneRevision = {
-      range: (request: RangeRequest, options?: ListOptions) =>
-        etcd.range({ ...request, revision: request.revision || header?.revision }, options),
-    };
-    for (const range of this.ranges) {
-      // Through the watch's own connection: its token and its member are the ones the watch will use.
-      for await (const page of listRange(atOneRevision, range, { via: 'watch', signal })) {
-        header ??= page.header;
-        for (const kv of page.kvs) items.push(this.sink.read(kv));
+  private async listAgain(signal: AbortSignal): Promise<Listing<T>> {
+    if (this.hasListed && this.gap.short) {
+      const listing = await this.list.compared(signal, (header) => this.history.goesOn(header, this.gap.unbroken));
+      if (listing) {
+        this.history.saw(listing.header);
+        return listing;
       }
     }
-    if (!header) throw new Error('nothing to list');
-    return { items, header };
+    const listing = await this.list.full(signal);
+    this.history.startsAt(listing.header);
+    return listing;
   }
 
-  private watch(startRevision: number, generation: number, signal: AbortSignal): Promise<AttemptEnd> {
+  private publish({ items, header, newestRevision }: Listing<T>): void {
+    this.hasListed = true;
+    this.gap.listed();
+    // Whoever waited for this list should not read that etcd has not answered; a stale one stays so until it is watched.
+    if (this.current.state === 'pending') this.report({ state: 'live', since: new Date() });
+    this.sink.listed(items, header.revision, newestRevision);
+  }
+
+  /**
+   * Watches from the list on; without one, lists once the watch is there: no compaction can come in between then, but
+   * the pages are of different revisions, and what they hold already is kept back.
+   */
+  private watch(signal: AbortSignal, listed?: Listing<T>): Promise<AttemptEnd> {
     const { clock, random, etcd } = this.deps;
     return new Promise((resolve) => {
-      const handles: WatchHandle[] = [];
       const startedAt = clock.now();
-      let waiting = this.ranges.length;
-      let ended = false;
+      const over = new AbortController();
+      let listing = listed;
       const finish = (end: AttemptEnd) => {
-        if (ended) return;
-        ended = true;
-        // One watch without the others would show one key and miss the next: all go, and come back together.
-        if (generation === this.generation) this.generation += 1;
+        if (over.signal.aborted) return;
+        over.abort();
+        this.gap.ended(end);
         cancelReconcile();
         signal.removeEventListener('abort', onStop);
-        for (const handle of handles) handle.close();
-        if (clock.now() - startedAt >= STEADY_MS) this.backoff.reset();
+        watches.close();
+        if (clock.now() - startedAt >= STEADY_MS) this.steady();
         resolve(end);
       };
       const onStop = () => finish({ kind: 'closed' });
       const reconcileMs = RECONCILE_MS * (1 + RECONCILE_JITTER * (2 * random() - 1));
-      const cancelReconcile = clock.after(reconcileMs, () => finish({ kind: 'reconcile' }));
+      const cancelReconcile = clock.after(reconcileMs, () => finish(RECONCILE));
       signal.addEventListener('abort', onStop, { once: true });
-      const isCurrent = () => !ended && generation === this.generation;
 
-      const open = (range: KeyRange) => {
-        let next = startRevision;
-        return etcd.watch(
-          { ...range, startRevision },
-          {
-            created: () => {
-              if (!isCurrent()) return;
-              waiting -= 1;
-              if (waiting === 0 && this.current.state !== 'live') this.report({ state: 'live', since: new Date() });
-            },
-            events: (events, header) => {
-              if (!isCurrent()) return;
-              // An old put that comes again would revive a key deleted since.
-              const fresh = events.filter(({ modRevision }) => modRevision >= next);
-              if (fresh.length === 0) return;
-              next = fresh.at(-1)?.modRevision ?? next;
-              this.sink.changed(fresh, header);
-            },
-            end: (end) => isCurrent() && finish(endOfWatch(end)),
-          },
-        );
+      const live = () => {
+        this.gap.watched();
+        if (this.current.state !== 'live') this.report({ state: 'live', since: new Date() });
       };
-
+      const listLate = async (created: readonly EtcdHeader[]) => {
+        const late = await this.list.unpinned(over.signal);
+        if (over.signal.aborted) return;
+        if (created.some((header) => isBehind(late.header, header))) return finish(behindTheList());
+        listing = late;
+        this.history.startsAt({ ...late.header, revision: late.newestRevision });
+        this.overtaken = 0;
+        this.publish(late);
+        live();
+        watches.deliver();
+      };
+      const watches = new RangeWatches(etcd, this.ranges, {
+        created: (headers) => {
+          if (!listing) return void listLate(headers).catch((error: unknown) => finish(endOf(error)));
+          const { header } = listing;
+          // Accepted from a revision that is yet to come, the watch of a restored etcd would be silent until then.
+          if (headers.some((created) => isBehind(created, header))) return finish(behindTheList());
+          for (const created of headers) this.history.saw(created);
+          live();
+        },
+        events: (events, header) => {
+          this.history.saw(header);
+          const news = listing ? events.filter(({ key, modRevision }) => !listing?.includes(key, modRevision)) : events;
+          if (news.length > 0) this.sink.changed(news, header);
+        },
+        progress: (header) => this.history.saw(header),
+        end: (end) => finish(endOfWatch(end)),
+      });
+      if (listing) watches.deliver();
       try {
-        for (const range of this.ranges) {
-          const handle = open(range);
-          handles.push(handle);
-          // A port may refuse before it returns.
-          if (ended) handle.close();
-        }
+        watches.open(listing ? listing.header.revision + 1 : 0);
       } catch (error) {
         finish(endOf(error));
       }
     });
+  }
+
+  private steady(): void {
+    this.delay.reset();
+    this.overtaken = 0;
   }
 
   private failed(error: Error | undefined): void {
@@ -227,7 +232,8 @@ export class ListWatch<T> {
     if (this.current.state === state && this.current.error?.message === error?.message) return;
     const message = `watch of ${this.subject}: ${error?.message ?? 'ended'}`;
     // The loss of the connection is the gate's to tell, once for all watches; a refusal is this watch's own.
-    if (isEtcdFailure(error, 'permission-denied', 'auth', 'refused')) this.deps.log.warn(message);
+    const refused = isEtcdFailure(error, 'permission-denied', 'auth', 'refused', 'too-large');
+    if (refused) this.deps.log.warn(message);
     else this.deps.log.debug(message);
     this.report({ state, error: error ?? this.current.error, since: new Date() });
   }
@@ -237,23 +243,3 @@ export class ListWatch<T> {
     this.sink.healthChanged(health);
   }
 }
-
-const endOf = (error: unknown): AttemptEnd => {
-  const cause = error instanceof Error ? error : new Error(String(error));
-  if (isEtcdFailure(cause, 'unreachable', 'tls')) return { kind: 'lost', error: cause };
-  if (cause instanceof EtcdDiscoveryError && cause.code === 'CLOSED') return { kind: 'closed', error: cause };
-  return { kind: 'refused', error: cause };
-};
-
-const endOfWatch = ({ reason, error, compactRevision }: WatchEnd): AttemptEnd => {
-  const refusal = error instanceof EtcdRequestError && !isEtcdFailure(error, 'unreachable', 'tls');
-  const ends: Record<WatchEnd['reason'], AttemptEnd & { error: Error }> = {
-    closed: { kind: 'closed', error: new Error('the client of etcd was closed') },
-    silent: { kind: 'lost', error: new Error('etcd went silent') },
-    error: { kind: refusal ? 'refused' : 'lost', error: new Error('the watch broke') },
-    canceled: { kind: 'refused', error: new Error('etcd cancelled the watch') },
-    compacted: { kind: 'refused', error: new Error(`compacted at revision ${compactRevision ?? 'unknown'}`) },
-  };
-  const end = ends[reason];
-  return { kind: end.kind, error: error ?? end.error };
-};

@@ -1,3 +1,4 @@
+import type { EtcdKeyValue } from '../etcd/etcd-client.js';
 import { prefixRange } from '../etcd/key-range.js';
 import type { KeyReader, LocatedKey } from './key-reader.js';
 import { ListWatch, type ListWatchDeps } from './list-watch.js';
@@ -6,8 +7,10 @@ import type { WatchHealth } from './service-catalog.js';
 import type { KeyChange, KnownKey } from './service-state.js';
 
 export interface NamespaceWatchSink {
-  /** Every key of every service at one revision. */
-  listed(services: ReadonlyMap<string, readonly KnownKey[]>, revision: number): void;
+  /** What is known of a key of the service, if it was read of exactly this state of it. */
+  known(service: string, kv: EtcdKeyValue): KnownKey | undefined;
+  /** Every key of every service at one revision; parts of it may be as new as `newestRevision`. */
+  listed(services: ReadonlyMap<string, readonly KnownKey[]>, revision: number, newestRevision: number): void;
   changed(services: ReadonlyMap<string, readonly KeyChange[]>): void;
   healthChanged(health: WatchHealth): void;
 }
@@ -16,7 +19,7 @@ export interface NamespaceWatchSink {
 export class NamespaceWatch {
   readonly listings: Listeners<[]>;
   readonly healthChanges: Listeners<[WatchHealth]>;
-  private readonly feed: ListWatch<LocatedKey | undefined>;
+  private readonly feed: ListWatch<LocatedKey>;
   private revision: number | undefined;
 
   constructor(
@@ -28,11 +31,18 @@ export class NamespaceWatch {
     this.healthChanges = new Listeners(deps.log, subject);
     this.feed = new ListWatch(deps, subject, [prefixRange(`${deps.namespace}/`)], {
       read: (kv) => deps.reader.read(kv),
-      listed: (items, { revision }) => {
-        this.revision = revision;
+      known: (kv) => {
+        const service = deps.reader.serviceOf(kv.key);
+        if (service === undefined) return 'foreign';
+        const known = this.sink.known(service, kv);
+        return known && { service, known };
+      },
+      listed: (items, revision, newestRevision) => {
+        this.revision = newestRevision;
         this.sink.listed(
           byService(items, ({ known }) => known),
           revision,
+          newestRevision,
         );
         this.listings.call();
       },

@@ -1,10 +1,12 @@
 import { plainKey, servicePrefix } from '../instance/instance-key.js';
 import type { ServiceInstance } from '../instance/service-instance.js';
+import type { EtcdKeyValue } from '../etcd/etcd-client.js';
 import { prefixRange } from '../etcd/key-range.js';
-import type { KeyReader, LocatedKey } from './key-reader.js';
+import type { KeyReader } from './key-reader.js';
 import { ListWatch, type ListWatchDeps } from './list-watch.js';
 import { Listeners } from './listeners.js';
 import { PushCoalescer } from './push-coalescer.js';
+import { sameState } from './range-list.js';
 import type { ServiceSnapshot, SnapshotChange, WatchHealth } from './service-catalog.js';
 import type { SkippedValues } from './skipped-values.js';
 import type { DeadReason, SuspectChecks } from './suspect-checks.js';
@@ -53,7 +55,7 @@ export class ServiceWatch {
   private readonly watchedSuspects = new Map<string, Watched>();
   private readonly suspectReport: SuspectReport;
   private readonly coalescer: PushCoalescer;
-  private ownFeed: ListWatch<LocatedKey | undefined> | undefined;
+  private ownFeed: ListWatch<KnownKey> | undefined;
   private currentHealth: WatchHealth = { state: 'pending', since: new Date() };
   private seen = 0;
 
@@ -101,13 +103,9 @@ export class ServiceWatch {
     // A single key beside the prefix, because one range over both would hold the neighbours `x-v2` and `x.y` too.
     if (plainKeys) ranges.push({ key: plainKey(namespace, this.service) });
     this.ownFeed = new ListWatch(this.deps, `service "${this.service}"`, ranges, {
-      read: (kv) => reader.read(kv),
-      listed: (items, { revision }) => {
-        this.listed(
-          items.flatMap((item) => (item ? [item.known] : [])),
-          revision,
-        );
-      },
+      read: (kv) => reader.read(kv)?.known,
+      known: (kv) => this.known(kv),
+      listed: (keys, revision, newestRevision) => this.listed(keys, revision, newestRevision),
       changed: (events) => this.changed(events.flatMap((event) => reader.readEvent(event)?.change ?? [])),
       healthChanged: (health) => this.healthChanged(health),
     });
@@ -120,9 +118,15 @@ export class ServiceWatch {
     this.ownFeed = undefined;
   }
 
-  /** The whole service at one revision. */
-  listed(keys: readonly KnownKey[], revision: number): void {
-    this.seen = revision;
+  /** What has been pushed of a key, if it was read of exactly this state of it. */
+  known(kv: EtcdKeyValue): KnownKey | undefined {
+    const known = this.state.keys.get(kv.key);
+    return known && sameState(kv, known) ? known : undefined;
+  }
+
+  /** The whole service at one revision; parts of it may be as new as `newestRevision`. */
+  listed(keys: readonly KnownKey[], revision: number, newestRevision = revision): void {
+    this.seen = newestRevision;
     const before = this.state;
     const transition = andThen(this.takePending(), (state) => applyList(state, keys, revision, this.deps.clock.now()));
     if (transition.events.length > 0) this.coalescer.pushed();

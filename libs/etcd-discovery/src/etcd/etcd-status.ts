@@ -16,6 +16,8 @@ export type EtcdFailure =
   | 'permission-denied'
   /** The backend is full (NOSPACE alarm): reads work, writes do not. */
   | 'no-space'
+  /** The answer is larger than somebody between here and etcd lets pass (gRPC's 4 MB, where it applies): ask for less. */
+  | 'too-large'
   /** The call was cancelled by us. */
   | 'cancelled'
   /** Anything else that etcd refused. */
@@ -42,6 +44,7 @@ const codeOf: Record<EtcdFailure, ErrorCode> = {
   compacted: 'ETCD_UNAVAILABLE',
   'permission-denied': 'ETCD_AUTH',
   'no-space': 'ETCD_UNAVAILABLE',
+  'too-large': 'ETCD_UNAVAILABLE',
   cancelled: 'ABORTED',
   refused: 'ETCD_UNAVAILABLE',
 };

@@ -36,7 +36,7 @@ describe('what a failure means', () => {
     [14, 'No connection established. Last error: Error: certificate has expired', 'tls'],
     [14, 'No connection established. Last error: write EPROTO 0:error:0A00010B:SSL routines', 'tls'],
     [8, 'etcdserver: too many requests', 'refused'],
-    [8, 'Received message larger than max (31600703 vs 4194304)', 'refused'],
+    [8, 'Received message larger than max (31600703 vs 4194304)', 'too-large'],
     [3, 'etcdserver: request is too large', 'refused'],
     [12, 'unknown service etcdserverpb.KV', 'refused'],
     [15, 'etcdserver: corrupt cluster', 'refused'],

@@ -32,6 +32,7 @@ const BY_WORDS: readonly (readonly [RegExp, EtcdFailure])[] = [
   [/requested lease not found/i, 'lease-not-found'],
   [/required revision has been compacted/i, 'compacted'],
   [/database space exceeded/i, 'no-space'],
+  [/message larger than max/i, 'too-large'],
   [/invalid auth token|user name is empty|authentication failed|invalid user ID or password/i, 'auth'],
   // A token that was issued before the last change of a user or role ("auth: revision in header is old" inside etcd).
   [/revision of auth store is old|revision in header is old|user name not found/i, 'auth'],

@@ -1,11 +1,57 @@
 import type { CallOptions, EtcdClient, KeyRange, RangeResponse } from './etcd-client.js';
+import { isEtcdFailure } from './etcd-status.js';
 
 /** Largest page that is decoded in one go: 1,000 instances of 300 bytes hold the event loop for about 7 ms. */
 export const DEFAULT_PAGE_SIZE = 1_000;
 
+/**
+ * A page of values is meant to hold no more than this. etcd has no such limit itself: 1,000 foreign values of 1.4 MB
+ * would be one answer of 1.4 GB, which no deadline leaves time for.
+ */
+const PAGE_BYTES = 2 * 1024 * 1024;
+
+/** A page that timed out may have been too large, or etcd too slow; fewer keys than this are not the reason. */
+const FEWEST_AFTER_TIMEOUT = 8;
+
+/** How many keys of a range the next page asks for. Whoever lists again keeps it, so that a lesson is learnt once. */
+export class PageSize {
+  private size: number;
+
+  constructor(private readonly most = DEFAULT_PAGE_SIZE) {
+    this.size = most;
+  }
+
+  get keys(): number {
+    return this.size;
+  }
+
+  /** A page arrived: the next one holds as many keys as fit at its density, at most twice as many. */
+  took({ kvs }: Pick<RangeResponse, 'kvs'>): void {
+    if (kvs.length === 0) return;
+    let bytes = 0;
+    for (const { key, value } of kvs) bytes += key.length + value.length;
+    const fitting = Math.floor((PAGE_BYTES * kvs.length) / bytes);
+    this.size = Math.max(1, Math.min(this.most, fitting, this.size * 2));
+  }
+
+  /** A page was refused for its size; false when it cannot be smaller. */
+  refused(): boolean {
+    if (this.size === 1) return false;
+    this.size = Math.ceil(this.size / 4);
+    return true;
+  }
+
+  /** A page did not come in its time. */
+  timedOut(): void {
+    this.size = Math.min(this.size, Math.max(FEWEST_AFTER_TIMEOUT, Math.ceil(this.size / 4)));
+  }
+}
+
 export interface ListOptions extends CallOptions {
-  /** Keys per request; default 1,000. */
+  /** Most keys per request; default 1,000, fewer where values are large. */
   readonly pageSize?: number;
+  /** Instead of `pageSize`: what earlier lists have learnt about the size of values. */
+  readonly pages?: PageSize;
   readonly keysOnly?: boolean;
   readonly via?: 'unary' | 'watch';
 }
@@ -16,7 +62,7 @@ export const prefixRange = (prefix: string): KeyRange =>
 
 /**
  * Reads `range` page by page, all pages at the revision of the first, so that together they are one moment.
- * `timeoutMs` holds for each page.
+ * `timeoutMs` holds for each page. A page that is refused for its size is asked for again in smaller pieces.
  *
  * @throws EtcdRequestError `compacted` when the revision was compacted between two pages: start over.
  */
@@ -25,11 +71,18 @@ export async function* listRange(
   range: KeyRange,
   options: ListOptions = {},
 ): AsyncGenerator<RangeResponse, void, void> {
-  const { pageSize = DEFAULT_PAGE_SIZE, keysOnly = false, ...call } = options;
+  const { pageSize, pages = new PageSize(pageSize), keysOnly = false, ...call } = options;
   let key = range.key;
   let revision = 0;
   for (;;) {
-    const page = await etcd.range({ ...range, key, limit: pageSize, revision, keysOnly }, call);
+    let page: RangeResponse;
+    try {
+      page = await etcd.range({ ...range, key, limit: pages.keys, revision, keysOnly }, call);
+    } catch (error) {
+      if (isEtcdFailure(error, 'too-large') && pages.refused()) continue;
+      throw error;
+    }
+    pages.took(page);
     yield page;
     const last = page.kvs.at(-1);
     if (!page.more || !last) return;

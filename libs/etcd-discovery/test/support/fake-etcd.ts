@@ -78,6 +78,8 @@ export class FakeEtcd implements EtcdClient {
   /** Watches stay open and say nothing. */
   mute = false;
 
+  clusterId = '1';
+
   private history: WatchEvent[] = [];
   private current = 1;
   private compacted = 0;
@@ -138,11 +140,27 @@ export class FakeEtcd implements EtcdClient {
     this.compacted = revision;
   }
 
-  /** The data of an older revision, and writes that go on from there: what a restored backup looks like. */
+  /**
+   * The data of an older revision, and writes that go on from there: what a restored backup looks like. Cluster and
+   * member stay what they are, and the terms begin anew: 2 after the first election.
+   */
   restore(revision: number): void {
     this.history = this.history.filter((event) => event.modRevision <= revision);
     this.current = revision;
-    this.term += 1;
+    this.compacted = Math.min(this.compacted, revision);
+    this.term = 2;
+  }
+
+  /** Changes what is stored of a key without a trace in revisions or events, as no etcd does but a restored one seems to. */
+  rewrite(key: string, patch: { [K in keyof EtcdKeyValue]?: EtcdKeyValue[K] | string }): void {
+    const at = this.history.findLastIndex((event) => event.key === key && event.type === 'put');
+    const value = patch.value === undefined ? {} : { value: Buffer.from(patch.value as string) };
+    this.history[at] = { ...this.history[at], ...patch, ...value } as WatchEvent;
+  }
+
+  /** An election: after a restart, or because a leader was lost. */
+  elect(term = this.term + 1): void {
+    this.term = term;
   }
 
   /** Ends the open watches that match, as the server or the connection would. */
@@ -179,11 +197,13 @@ export class FakeEtcd implements EtcdClient {
       const failure = this.rangeFailures.shift();
       if (failure) throw failure;
       const revision = request.revision || this.current;
+      if (revision > this.current) throw new EtcdRequestError('refused', 'required revision is a future revision');
       if (revision < this.compacted) throw new EtcdRequestError('compacted', 'required revision has been compacted');
       const found = [...this.at(revision).values()]
         .filter((kv) => inRange(request, kv.key))
         .toSorted((a, b) => (a.key < b.key ? -1 : 1));
-      const kvs = request.limit ? found.slice(0, request.limit) : found;
+      const page = request.limit ? found.slice(0, request.limit) : found;
+      const kvs = request.keysOnly ? page.map((kv) => ({ ...kv, value: Buffer.alloc(0) })) : page;
       return { header: this.header(), kvs, more: kvs.length < found.length, count: found.length };
     });
   }
@@ -201,6 +221,7 @@ export class FakeEtcd implements EtcdClient {
     this.clock.after(this.latencyMs, () => {
       if (!watch.open || this.frozen) return;
       watch.created = true;
+      watch.nextRevision ||= this.current + 1;
       observer.created?.(this.header());
       if (watch.nextRevision <= this.compacted) {
         this.watches.delete(watch);
@@ -244,7 +265,7 @@ export class FakeEtcd implements EtcdClient {
   }
 
   private header(): EtcdHeader {
-    return { clusterId: '1', memberId: '1', revision: this.current, raftTerm: this.term };
+    return { clusterId: this.clusterId, memberId: '1', revision: this.current, raftTerm: this.term };
   }
 
   private at(revision: number): Map<string, EtcdKeyValue> {
