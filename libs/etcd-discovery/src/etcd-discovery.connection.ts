@@ -52,6 +52,7 @@ export class EtcdDiscoveryConnection implements DiscoveryConnection {
         etcd: client,
         namespace: options.namespace,
         options: options.discovery,
+        endpoints: options.etcd.endpoints,
         accept: addressPolicy(options.discovery, options.etcd.endpoints),
         connections: {
           stateOf: (service, address) => balancers.stateOf(service, address),
@@ -109,7 +110,6 @@ const withoutEffect = ({ client, services, discovery, registrations }: ResolvedE
   const outliers = [client, ...Object.values(services)].map(({ outlierDetection }) => outlierDetection);
   const given = [
     discovery.sources.length > 0 && 'discovery.sources',
-    discovery.snapshotFile !== undefined && 'discovery.snapshotFile',
     outliers.some((setting) => setting && Object.keys(setting).length > 0) && 'client.outlierDetection',
     registrations.some(({ mirror }) => mirror.plain || mirror.goZero !== undefined) && 'registration.mirror',
   ];

@@ -18,8 +18,10 @@ import type {
   WatchHealth,
 } from './service-catalog.js';
 import type { KeyChange, KnownKey } from './service-state.js';
-import { ServiceWatch, type ServiceWatchDeps } from './service-watch.js';
+import { ServiceWatch, SILENCE_MS, type ServiceWatchDeps } from './service-watch.js';
 import { SkippedValues } from './skipped-values.js';
+import { SnapshotStore } from './snapshot-store.js';
+import { StandInReport } from './stand-in-report.js';
 import { closedError, Subscription } from './subscription.js';
 import { SuspectChecks } from './suspect-checks.js';
 
@@ -37,6 +39,8 @@ export interface EtcdCatalogDeps {
   readonly connections?: ConnectionCheck;
   /** How a suspect without a ready channel is asked. Default: by a TCP connection. */
   readonly probe?: Probe;
+  /** Of etcd: a snapshot file of another cluster is not used. */
+  readonly endpoints?: readonly string[];
 }
 
 interface Entry {
@@ -53,13 +57,18 @@ export class EtcdCatalog implements ServiceCatalog {
   private readonly fixed: ReadonlyMap<string, readonly ServiceInstance[]>;
   private readonly entries = new Map<string, Entry>();
   private readonly closing: Listeners<[]>;
+  private readonly snapshotFile: SnapshotStore | undefined;
   private namespaceWatch: NamespaceWatch | undefined;
   private readonly namespaceShares = new Set<NamespaceShare>();
   private closed = false;
+  /** Ends the wait for a namespace that etcd is silent about. */
+  private cancelStandIn: (() => void) | undefined;
 
-  constructor({ etcd, namespace, options, log, accept, ...deps }: EtcdCatalogDeps) {
-    const { plainKeys, suspectTimeoutMs } = options;
+  constructor({ etcd, namespace, options, log, accept, endpoints = [], ...deps }: EtcdCatalogDeps) {
+    const { plainKeys, suspectTimeoutMs, snapshotFile: path } = options;
     const { clock = systemClock, random = Math.random, connections = noConnections, probe = tcpProbe } = deps;
+    const reader = new KeyReader(namespace, { plainKeys, accept });
+    if (path !== undefined) this.snapshotFile = new SnapshotStore({ path, namespace, endpoints, reader, clock, log });
     this.deps = {
       etcd,
       clock,
@@ -67,10 +76,13 @@ export class EtcdCatalog implements ServiceCatalog {
       log,
       namespace,
       plainKeys,
-      reader: new KeyReader(namespace, { plainKeys, accept }),
+      reader,
       skipped: new SkippedValues(clock, log),
       suspects: new SuspectChecks({ clock, random, connections, probe, timeoutMs: suspectTimeoutMs }),
       suspectTimeoutMs,
+      lastKnown: this.snapshotFile,
+      standInReady: this.snapshotFile?.loaded,
+      standInReport: new StandInReport(clock, log),
     };
     this.fixed = new Map(
       Object.entries(options.static).map(([service, addresses]) => [service, staticInstances(service, addresses)]),
@@ -128,10 +140,12 @@ export class EtcdCatalog implements ServiceCatalog {
     for (const { shares } of this.entries.values()) for (const share of shares) share.end(error);
     for (const { watch } of this.entries.values()) watch.close();
     this.entries.clear();
+    this.cancelStandIn?.();
     this.deps.skipped.close();
+    this.deps.standInReport.close();
     this.closing.call();
     this.closing.clear();
-    return Promise.resolve();
+    return this.snapshotFile?.close() ?? Promise.resolve();
   }
 
   private open(service: string): Entry {
@@ -175,7 +189,21 @@ export class EtcdCatalog implements ServiceCatalog {
       healthChanged: (health) => this.namespaceHealthChanged(health),
     });
     watch.start();
+    if (this.snapshotFile) this.cancelStandIn = this.deps.clock.after(SILENCE_MS, () => this.showUnlisted(watch));
     return watch;
+  }
+
+  /** The namespace has not been listed: its services are those of the snapshot file, if there are any. */
+  private showUnlisted(namespace: NamespaceWatch): void {
+    this.cancelStandIn?.();
+    if (namespace.listedRevision !== undefined || namespace.standsIn || !this.snapshotFile) return;
+    const services = [...this.snapshotFile.services()];
+    if (services.length === 0) return;
+    for (const service of services) {
+      const { watch } = this.entries.get(service) ?? this.addEntry(service);
+      if (!watch.feedsItself) watch.showUnlisted();
+    }
+    namespace.standIn();
   }
 
   private namespaceListed(
@@ -183,7 +211,9 @@ export class EtcdCatalog implements ServiceCatalog {
     revision: number,
     newestRevision: number,
   ): void {
-    for (const service of new Set([...services.keys(), ...this.fixed.keys(), ...this.entries.keys()])) {
+    this.cancelStandIn?.();
+    const remembered = this.snapshotFile?.services() ?? [];
+    for (const service of new Set([...services.keys(), ...this.fixed.keys(), ...this.entries.keys(), ...remembered])) {
       const entry = this.entries.get(service) ?? this.addEntry(service);
       const { watch } = entry;
       // Its own watch was faster than this list: taking the list would go back in time. It passes over with the next.
@@ -206,12 +236,14 @@ export class EtcdCatalog implements ServiceCatalog {
   }
 
   private namespaceHealthChanged(health: WatchHealth): void {
+    if (this.namespaceWatch && health.state === 'pending' && health.error) this.showUnlisted(this.namespaceWatch);
     for (const { watch } of this.entries.values()) if (!watch.feedsItself) watch.healthChanged(health);
   }
 
   private closeNamespace(): void {
     this.namespaceWatch?.stop();
     this.namespaceWatch = undefined;
+    this.cancelStandIn?.();
     if (this.closed) return;
     for (const entry of this.entries.values()) {
       if (entry.shares.size > 0 && !entry.watch.feedsItself) entry.watch.feedItself();
@@ -221,7 +253,7 @@ export class EtcdCatalog implements ServiceCatalog {
 
   private snapshots(): ReadonlyMap<string, ServiceSnapshot> {
     const snapshots = new Map<string, ServiceSnapshot>();
-    if (this.namespaceWatch?.listedRevision === undefined) return snapshots;
+    if (!this.namespaceWatch?.answers) return snapshots;
     for (const { watch } of this.entries.values()) {
       if (watch.snapshot && watch.snapshot.instances.length > 0) snapshots.set(watch.service, watch.snapshot);
     }

@@ -36,6 +36,8 @@ export interface ListWatchDeps {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** Nobody hears that the first list failed before what can stand in for it is at hand. Never rejects. */
+  readonly standInReady?: Promise<void>;
 }
 
 /**
@@ -96,7 +98,8 @@ export class ListWatch<T> {
       last = await this.attempt(signal);
       if (signal.aborted) return;
       if (last.overtaken) this.overtaken += 1;
-      if (last.kind !== 'reconcile') this.failed(last.error);
+      if (last.kind !== 'reconcile') await this.failed(last.error);
+      if (signal.aborted) return;
       // The client under us was closed first; there is nothing left to wait for.
       if (last.kind === 'closed') return;
     }
@@ -107,7 +110,7 @@ export class ListWatch<T> {
     const { gate } = this.deps.etcd;
     for (;;) {
       if (!gate.state.open) {
-        if (gate.state.error) this.failed(gate.state.error);
+        if (gate.state.error) await this.failed(gate.state.error);
         await gate.whenOpen(signal);
         // Still shut: the client under us was closed, and says so when it is asked.
         if (!gate.state.open) return;
@@ -227,7 +230,9 @@ export class ListWatch<T> {
     this.overtaken = 0;
   }
 
-  private failed(error: Error | undefined): void {
+  private async failed(error: Error | undefined): Promise<void> {
+    if (!this.hasListed && this.deps.standInReady) await this.deps.standInReady;
+    if (this.stopping.signal.aborted) return;
     const state = this.hasListed ? 'stale' : 'pending';
     if (this.current.state === state && this.current.error?.message === error?.message) return;
     const message = `watch of ${this.subject}: ${error?.message ?? 'ended'}`;

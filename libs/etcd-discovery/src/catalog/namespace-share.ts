@@ -40,7 +40,7 @@ export class NamespaceShare implements NamespaceSubscription {
   ready(signal?: AbortSignal): Promise<void> {
     return waitUntil(
       'waiting for the first list of the namespace',
-      () => this.watch.listedRevision !== undefined,
+      () => this.watch.answers,
       (notify) => this.watch.listings.add(notify),
       [this.ended.signal, signal],
     );

@@ -21,6 +21,7 @@ export class NamespaceWatch {
   readonly healthChanges: Listeners<[WatchHealth]>;
   private readonly feed: ListWatch<LocatedKey>;
   private revision: number | undefined;
+  private standingIn = false;
 
   constructor(
     deps: ListWatchDeps & { readonly namespace: string; readonly reader: KeyReader },
@@ -39,6 +40,7 @@ export class NamespaceWatch {
       },
       listed: (items, revision, newestRevision) => {
         this.revision = newestRevision;
+        this.standingIn = false;
         this.sink.listed(
           byService(items, ({ known }) => known),
           revision,
@@ -64,6 +66,22 @@ export class NamespaceWatch {
   /** Revision of the last list; undefined before the first. */
   get listedRevision(): number | undefined {
     return this.revision;
+  }
+
+  /** Something stands in for the first list. */
+  get standsIn(): boolean {
+    return this.standingIn;
+  }
+
+  /** Whether the services are known, from etcd or otherwise. */
+  get answers(): boolean {
+    return this.revision !== undefined || this.standingIn;
+  }
+
+  /** The first list has failed or is late, and what stands in for it is shown. */
+  standIn(): void {
+    this.standingIn = true;
+    this.listings.call();
   }
 
   get health(): WatchHealth {

@@ -1,4 +1,5 @@
 import type { ServiceInstance } from '../instance/service-instance.js';
+import type { SnapshotOrigin } from './last-known.js';
 
 /** All that is known of one service at one moment. Immutable; a change makes a new snapshot. */
 export interface ServiceSnapshot {
@@ -7,6 +8,8 @@ export interface ServiceSnapshot {
   readonly revision: number;
   /** Instances that may get calls: `up` ones, suspects included, sorted by id. */
   readonly instances: readonly ServiceInstance[];
+  /** Where the suspects among them come from while etcd has never listed the service: `discovery.snapshotFile`. */
+  readonly standIn?: SnapshotOrigin;
 }
 
 /**
@@ -46,8 +49,9 @@ export interface WatchHealth {
 export interface ServiceSubscription {
   readonly service: string;
   /**
-   * Undefined until the first list is complete, or, for a service that has static addresses too, until the first list
-   * has failed: then they alone are the snapshot, of revision 0, until etcd answers.
+   * Undefined until the first list is complete, or, for a service that has static addresses or instances in
+   * `discovery.snapshotFile`, until the first list has failed (for the latter, or takes longer than 1 s): then they
+   * alone are the snapshot, of revision 0, until etcd answers.
    */
   readonly snapshot: ServiceSnapshot | undefined;
   readonly health: WatchHealth;
@@ -72,12 +76,15 @@ export interface ServiceSubscription {
 
 /** A share in the watch of the whole namespace. */
 export interface NamespaceSubscription {
-  /** Resolves with the first list; rejects as `ServiceSubscription.ready` does. */
+  /**
+   * Resolves with the first list, or as soon as `discovery.snapshotFile` stands in for it; rejects as
+   * `ServiceSubscription.ready` does.
+   */
   ready(signal?: AbortSignal): Promise<void>;
   readonly health: WatchHealth;
   /** Calls `listener` whenever `health` changes. */
   onHealth(listener: (health: WatchHealth) => void): () => void;
-  /** Every service that has an instance at this moment, by name; empty until the first list is complete. */
+  /** Every service that has an instance at this moment, by name; empty until `ready()`. */
   readonly snapshots: ReadonlyMap<string, ServiceSnapshot>;
   release(): void;
 }

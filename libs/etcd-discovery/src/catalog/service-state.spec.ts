@@ -5,7 +5,7 @@ import {
   applyChanges as applyChangesAt,
   applyList as applyListAt,
   changeOf,
-  showFixed,
+  showUnlisted,
   unknownService,
   type KeyChange,
   type KnownKey,
@@ -211,13 +211,13 @@ describe('instances of the options', () => {
   });
 
   it('can be shown alone, after which the first list tells only its own', () => {
-    const alone = showFixed(unknownService('s', fixed));
+    const alone = showUnlisted(unknownService('s', fixed));
     expect(ids(alone.state)).toEqual(['10.9.9.9:1']);
     expect(alone.state.snapshot?.revision).toBe(0);
     expect(story(applyList(alone.state, [known('a', 3)], 10).events)).toEqual(['added a']);
   });
 
   it('change nothing once there is a list', () => {
-    expect(showFixed(listed(known('a', 3))).events).toEqual([]);
+    expect(showUnlisted(listed(known('a', 3))).events).toEqual([]);
   });
 });

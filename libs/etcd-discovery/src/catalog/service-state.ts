@@ -1,4 +1,5 @@
 import type { ServiceInstance } from '../instance/service-instance.js';
+import type { SnapshotOrigin, StandIn } from './last-known.js';
 import { forget, most, NOTHING_SEEN, observe, type RecentMaximum } from './recent-maximum.js';
 import { sameData } from './same-data.js';
 import type { ServiceEvent, ServiceSnapshot, SnapshotChange } from './service-catalog.js';
@@ -33,6 +34,8 @@ export interface ServiceState {
   readonly suspects: ReadonlyMap<string, ServiceInstance>;
   /** The most addresses that were registered and not draining, suspects not counted. */
   readonly recent: RecentMaximum;
+  /** Set while the suspects stand in for a list that etcd has not given yet. */
+  readonly standIn?: SnapshotOrigin;
   /** Undefined until something may be shown to users. */
   readonly snapshot: ServiceSnapshot | undefined;
 }
@@ -55,9 +58,17 @@ export const unknownService = (service: string, fixed: readonly ServiceInstance[
   snapshot: undefined,
 });
 
-/** Shows the instances of the options alone, for as long as etcd has not answered. Later answers win. */
-export const showFixed = (state: ServiceState): Transition =>
-  state.snapshot ? { state, events: [], unreadable: [] } : conclude(state, new Step(state, false), 0, 0);
+/**
+ * Shows the instances of the options and, as suspects, those of a stand-in, for as long as etcd has not listed the
+ * service. Those that are shown already stay as they are; the first list replaces all.
+ */
+export const showUnlisted = (state: ServiceState, standIn?: StandIn): Transition => {
+  if (state.snapshot && !standIn) return { state, events: [], unreadable: [] };
+  const step = new Step(state, false);
+  for (const [key, instance] of standIn?.instances ?? []) step.remember(key, instance);
+  const origin = standIn && { file: standIn.file, asOf: standIn.asOf };
+  return conclude(origin ? { ...state, standIn: origin } : state, step, 0, 0);
+};
 
 /**
  * A complete list at one revision: it is the truth, whatever was known before, be it of a later revision (etcd was
@@ -71,7 +82,7 @@ export const applyList = (
   revision: number,
   now: number,
 ): Transition =>
-  judge(state, now, (step) => {
+  judge(state.standIn ? { ...state, standIn: undefined } : state, now, (step) => {
     const found = new Set<string>();
     for (const known of listed) {
       const before = state.keys.get(known.key);
@@ -79,6 +90,9 @@ export const applyList = (
       if (!before || !saysTheSame(before, known)) step.put(known, revision);
     }
     for (const key of state.keys.keys()) if (!found.has(key)) step.vanish(key, revision);
+    // What stood in has never been seen in etcd by this process: an answer, be it empty, is preferred to it, and only
+    // what was seen is protected.
+    if (state.standIn) for (const key of state.suspects.keys()) if (!found.has(key)) step.drop(key, revision);
     return revision;
   });
 
@@ -228,6 +242,13 @@ class Step {
     }
   }
 
+  /** One that this process has not seen in etcd. */
+  remember(key: string, instance: ServiceInstance): void {
+    if (this.suspects.has(key) || this.keys.has(key)) return;
+    this.suspects.set(key, instance);
+    this.events.push({ type: 'added', instance, revision: 0 });
+  }
+
   drop(key: string, revision: number): void {
     const previous = this.suspects.get(key);
     if (!previous) return;
@@ -246,7 +267,12 @@ const conclude = (state: ServiceState, step: Step, revision: number, now: number
   const snapshot =
     before && before.instances === instances && before.revision === revision
       ? before
-      : Object.freeze({ service: state.service, revision, instances });
+      : Object.freeze({
+          service: state.service,
+          revision,
+          instances,
+          ...(state.standIn && { standIn: state.standIn }),
+        });
   const recent = observe(forget(state.recent, drained), registered.size, now);
   return { state: { ...state, keys, suspects, recent, snapshot }, events, unreadable };
 };

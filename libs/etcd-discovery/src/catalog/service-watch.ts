@@ -3,12 +3,14 @@ import type { ServiceInstance } from '../instance/service-instance.js';
 import type { EtcdKeyValue } from '../etcd/etcd-client.js';
 import { prefixRange } from '../etcd/key-range.js';
 import type { KeyReader } from './key-reader.js';
+import type { LastKnown } from './last-known.js';
 import { ListWatch, type ListWatchDeps } from './list-watch.js';
 import { Listeners } from './listeners.js';
 import { PushCoalescer } from './push-coalescer.js';
 import { sameState } from './range-list.js';
 import type { ServiceSnapshot, SnapshotChange, WatchHealth } from './service-catalog.js';
 import type { SkippedValues } from './skipped-values.js';
+import type { StandInReport } from './stand-in-report.js';
 import type { DeadReason, SuspectChecks } from './suspect-checks.js';
 import { SuspectReport } from './suspect-report.js';
 import {
@@ -17,13 +19,18 @@ import {
   applyList,
   changeOf,
   dropSuspects,
-  showFixed,
+  showUnlisted,
   unknownService,
   type KeyChange,
   type KnownKey,
   type ServiceState,
   type Transition,
 } from './service-state.js';
+
+/** An etcd that is well lists within milliseconds; calls that wait for a silent one have a deadline. */
+export const SILENCE_MS = 1_000;
+/** When none of the stand-ins can be reached, all are tried again after this: the network may have been away too. */
+const STAND_IN_RETRY_MS = 5_000;
 
 export interface ServiceWatchDeps extends ListWatchDeps {
   readonly namespace: string;
@@ -32,6 +39,9 @@ export interface ServiceWatchDeps extends ListWatchDeps {
   readonly skipped: SkippedValues;
   readonly suspects: SuspectChecks;
   readonly suspectTimeoutMs: number;
+  /** What stands in for etcd until it answers, and learns from it. */
+  readonly lastKnown?: LastKnown;
+  readonly standInReport: StandInReport;
 }
 
 /** A suspect that is being looked after. */
@@ -58,6 +68,9 @@ export class ServiceWatch {
   private ownFeed: ListWatch<KnownKey> | undefined;
   private currentHealth: WatchHealth = { state: 'pending', since: new Date() };
   private seen = 0;
+  /** Ends the wait of a stand-in for its turn. */
+  private cancelStandIn: (() => void) | undefined;
+  private toldLost = false;
 
   constructor(
     private readonly deps: ServiceWatchDeps,
@@ -110,6 +123,7 @@ export class ServiceWatch {
       healthChanged: (health) => this.healthChanged(health),
     });
     this.ownFeed.start();
+    this.standInAfter(SILENCE_MS);
   }
 
   /** Ends the own list and watch; the namespace's takes over, or nobody. */
@@ -127,11 +141,13 @@ export class ServiceWatch {
   /** The whole service at one revision; parts of it may be as new as `newestRevision`. */
   listed(keys: readonly KnownKey[], revision: number, newestRevision = revision): void {
     this.seen = newestRevision;
+    this.cancelStandIn?.();
     const before = this.state;
     const transition = andThen(this.takePending(), (state) => applyList(state, keys, revision, this.deps.clock.now()));
     if (transition.events.length > 0) this.coalescer.pushed();
     else this.coalescer.cancel();
     this.publish(before, transition);
+    if (before.standIn) this.deps.standInReport.ended(this.service);
   }
 
   /** News, in etcd's order. */
@@ -146,15 +162,16 @@ export class ServiceWatch {
 
   healthChanged(health: WatchHealth): void {
     this.currentHealth = health;
-    if (health.state === 'pending' && health.error && this.state.fixed.length > 0 && !this.state.snapshot) {
-      this.publish(this.state, showFixed(this.state));
-    }
+    if (this.seen > 0) this.deps.lastKnown?.confirmed(this.service, health.state === 'live');
+    else if (health.state === 'pending' && health.error && !this.state.snapshot) this.showUnlisted();
     this.healthChanges.call(health);
   }
 
   /** Ends everything: no listener is called any more. The last snapshot stays readable. */
   close(): void {
     this.stopFeedingItself();
+    this.cancelStandIn?.();
+    if (this.seen > 0) this.deps.lastKnown?.confirmed(this.service, false);
     this.coalescer.cancel();
     this.pending = [];
     this.dead.clear();
@@ -162,6 +179,23 @@ export class ServiceWatch {
     this.watchedSuspects.clear();
     this.changes.clear();
     this.healthChanges.clear();
+  }
+
+  /** etcd has not listed the service: shows what is known of it all the same. Without anything known, nothing happens. */
+  showUnlisted(): void {
+    this.cancelStandIn?.();
+    this.cancelStandIn = undefined;
+    if (this.seen > 0) return;
+    const standIn = this.deps.lastKnown?.of(this.service);
+    if (!standIn && this.state.fixed.length === 0) return;
+    if (standIn && !this.state.standIn) this.deps.standInReport.begun(this.service, standIn);
+    this.publish(this.state, showUnlisted(this.state, standIn));
+  }
+
+  private standInAfter(ms: number): void {
+    const { clock, lastKnown } = this.deps;
+    if (this.seen > 0 || this.cancelStandIn || !lastKnown) return;
+    this.cancelStandIn = clock.after(ms, () => this.showUnlisted());
   }
 
   private push(): void {
@@ -184,8 +218,14 @@ export class ServiceWatch {
     this.state = state;
     this.deps.skipped.report(this.service, transition.unreadable);
     if (before.suspects.size > 0 || state.suspects.size > 0) {
-      this.suspectReport.follow(transition.events, state.suspects, before.snapshot?.instances.length ?? 0);
+      if (!before.standIn && !state.standIn) {
+        this.suspectReport.follow(transition.events, state.suspects, before.snapshot?.instances.length ?? 0);
+      }
       this.followSuspects();
+      if (state.standIn && state.suspects.size === 0) this.standInLost();
+    }
+    if (this.seen > 0 && state.snapshot) {
+      this.deps.lastKnown?.learnt(this.service, state.snapshot.instances, this.currentHealth.state === 'live');
     }
     const change = changeOf(before, transition);
     if (change) this.changes.call(change);
@@ -201,13 +241,21 @@ export class ServiceWatch {
     }
     for (const [key, instance] of suspects) {
       if (this.watchedSuspects.has(key)) continue;
-      const end = this.deps.suspects.begin(instance, (reason) => this.drop(key, instance, reason));
+      const dead = (reason: DeadReason) => this.drop(key, instance, reason);
+      // What stands in has no time limit: only etcd can say that it is gone, and etcd is what does not answer.
+      const end = this.deps.suspects.begin(instance, dead, this.state.standIn && Number.POSITIVE_INFINITY);
       this.watchedSuspects.set(key, { instance, end });
     }
   }
 
+  private standInLost(): void {
+    if (!this.toldLost) this.deps.standInReport.exhausted(this.service, STAND_IN_RETRY_MS);
+    this.toldLost = true;
+    this.standInAfter(STAND_IN_RETRY_MS);
+  }
+
   private drop(key: string, instance: ServiceInstance, reason: DeadReason): void {
-    this.suspectReport.dropping(instance, reason);
+    if (!this.state.standIn) this.suspectReport.dropping(instance, reason);
     this.dead.set(key, instance);
     this.coalescer.changed();
   }

@@ -12,7 +12,7 @@ import type {
   SnapshotChange,
   WatchHealth,
 } from './service-catalog.js';
-import { showFixed, unknownService } from './service-state.js';
+import { showUnlisted, unknownService } from './service-state.js';
 import { closedError, Subscription, type Shared } from './subscription.js';
 
 /** The read path without etcd (`enabled: false`): the addresses of `discovery.static`, which never change. */
@@ -84,7 +84,7 @@ export class StaticCatalog implements ServiceCatalog {
   }
 
   private snapshotOf(service: string): ServiceSnapshot {
-    const { snapshot } = showFixed(unknownService(service, this.instances.get(service))).state;
+    const { snapshot } = showUnlisted(unknownService(service, this.instances.get(service))).state;
     return snapshot as ServiceSnapshot;
   }
 }

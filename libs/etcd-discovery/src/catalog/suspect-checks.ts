@@ -38,8 +38,16 @@ export class SuspectChecks {
     this.probes = new ProbeQueue(deps.probe);
   }
 
-  /** Calls `dead` at most once and never from within; the returned function ends the check. */
-  begin(instance: ServiceInstance, dead: (reason: DeadReason) => void): () => void {
+  /**
+   * Calls `dead` at most once and never from within; the returned function ends the check.
+   *
+   * @param timeoutMs longest time the instance stays suspect
+   */
+  begin(
+    instance: ServiceInstance,
+    dead: (reason: DeadReason) => void,
+    timeoutMs: number = this.deps.timeoutMs,
+  ): () => void {
     const key = addressKey(instance.service, instance.address);
     const { connections } = this.deps;
     this.stopListening ??= connections.onChange((service, address) => this.changed(addressKey(service, address)));
@@ -52,7 +60,7 @@ export class SuspectChecks {
       this.stopListening?.();
       this.stopListening = undefined;
     };
-    const check = new SuspectCheck(instance, this.deps, this.probes, (reason) => {
+    const check = new SuspectCheck(instance, { ...this.deps, timeoutMs }, this.probes, (reason) => {
       end();
       dead(reason);
     });

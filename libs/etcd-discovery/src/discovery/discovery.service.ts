@@ -43,6 +43,11 @@ export interface ServiceDescription {
   readonly service: string;
   /** Undefined when the service is not watched, or was never listed. */
   readonly instances?: readonly ServiceInstance[];
+  /**
+   * Present while etcd has never listed the service and its instances come from `discovery.snapshotFile`: the file, and
+   * when etcd last stood by them.
+   */
+  readonly standIn?: { readonly file: string; readonly asOf: Date };
   /** One per gRPC channel to the service: its policy and, by instance, connection state, calls in flight and picks. */
   readonly clients: readonly BalancerView[];
 }
@@ -128,7 +133,8 @@ export class DiscoveryService {
 
   /**
    * Cache mode: watches these services, or without names the whole namespace with one watch, until the application
-   * closes. Resolves when the cache is complete, which takes as long as etcd is away.
+   * closes. Resolves when the cache is complete, which takes as long as etcd is away, unless `discovery.snapshotFile`
+   * stands in for it.
    *
    * @throws ABORTED when `signal` aborts; what this call began to watch is given back.
    */
@@ -214,7 +220,8 @@ export class DiscoveryService {
     this.assertOpen();
     assertValidName('service name', name);
     const { catalog, name: connection } = this.connection;
-    return { service: name, instances: catalog.peek(name)?.instances, clients: balancers.describe(connection, name) };
+    const { instances, standIn } = catalog.peek(name) ?? {};
+    return { service: name, instances, ...(standIn && { standIn }), clients: balancers.describe(connection, name) };
   }
 
   /**

@@ -1,3 +1,4 @@
+import { ageOf } from '../catalog/last-known.js';
 import type { ServiceSnapshot, WatchHealth } from '../catalog/service-catalog.js';
 
 /** What etcd said last and when, in words for an error message; `listed` once a list is at hand. */
@@ -17,5 +18,7 @@ export const knownInstances = (service: string, snapshot: ServiceSnapshot | unde
   if (!snapshot) return `nothing is known of service "${service}" yet`;
   const { length } = snapshot.instances;
   const count = length === 0 ? 'no live instance' : length === 1 ? '1 live instance' : `${length} live instances`;
-  return `service "${service}" has ${count}${snapshot.revision > 0 ? ` at etcd revision ${snapshot.revision}` : ''}`;
+  const { revision, standIn } = snapshot;
+  if (standIn) return `service "${service}" has ${count} left of the snapshot ${standIn.file}, ${ageOf(standIn.asOf)}`;
+  return `service "${service}" has ${count}${revision > 0 ? ` at etcd revision ${revision}` : ''}`;
 };

@@ -163,7 +163,7 @@ export class EtcdResolver implements experimental.Resolver {
     return `service "${this.target.service}" is not resolved yet: ${said}`;
   }
 
-  private report({ instances }: ServiceSnapshot): void {
+  private report({ instances, standIn }: ServiceSnapshot): void {
     if (this.phase.kind !== 'attached') return;
     const { connection } = this.phase;
     const { service } = this.target;
@@ -177,9 +177,12 @@ export class EtcdResolver implements experimental.Resolver {
       this.listener.endpoints(endpoints, serviceConfig, attributes, '');
       return;
     }
+    const none = standIn
+      ? `etcd has not answered, and no instance of service "${service}" in the snapshot file can be reached`
+      : `no instance of service "${service}" is registered`;
     const reason =
       instances.length === 0
-        ? `no instance of service "${service}" is registered (as of ${new Date().toISOString()})`
+        ? `${none} (as of ${new Date().toISOString()})`
         : `none of the ${instances.length} instances of service "${service}" has a gRPC endpoint`;
     this.hasReportedInstances = false;
     if (this.listener.shape === 'function' && built.oursBalances && !this.configFromUserOnly) {
