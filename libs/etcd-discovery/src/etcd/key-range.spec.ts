@@ -1,8 +1,9 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { RangeRequest, RangeResponse } from './etcd-client.js';
+import { EtcdRequestError } from './etcd-status.js';
 import { decodeKey, encodeKey } from './key-codec.js';
-import { listRange, prefixRange } from './key-range.js';
+import { listRange, PageSize, prefixRange } from './key-range.js';
 
 const bytes = (text: string) => encodeKey(text);
 
@@ -86,6 +87,83 @@ describe('a list', () => {
       ['/a/1\0', 8, 1, '/a0', true],
       ['/a/2\0', 8, 1, '/a0', true],
     ]);
+  });
+
+  const listing = async (
+    sizes: readonly number[],
+    range: (request: RangeRequest, answer: () => RangeResponse) => RangeResponse,
+    pages = new PageSize(),
+  ) => {
+    const limits: number[] = [];
+    const all = sizes.map((size, i) => ({ ...kv(`/a/${String(i).padStart(6, '0')}`), value: Buffer.alloc(size) }));
+    const etcd = {
+      range: async (request: RangeRequest): Promise<RangeResponse> => {
+        limits.push(request.limit ?? 0);
+        return range(request, () => {
+          const rest = all.filter(({ key }) => key >= request.key);
+          const kvs = rest.slice(0, request.limit);
+          return { header, kvs, more: kvs.length < rest.length, count: rest.length };
+        });
+      },
+    };
+    const seen: string[] = [];
+    for await (const page of listRange(etcd, prefixRange('/a/'), { pages }))
+      seen.push(...page.kvs.map(({ key }) => key));
+    expect(seen).toEqual(all.map(({ key }) => key));
+    return limits;
+  };
+  const passing = (_: RangeRequest, answer: () => RangeResponse) => answer();
+
+  it('takes pages of 1,000 instances, and of fewer keys where values are large', async () => {
+    expect(
+      await listing(
+        Array.from({ length: 2_500 }, () => 300),
+        passing,
+      ),
+    ).toEqual([1_000, 1_000, 1_000]);
+    const limits = await listing(
+      Array.from({ length: 1_900 }, (_, i) => (i < 1_000 ? 16_000 : 300)),
+      passing,
+    );
+    expect(limits).toEqual([1_000, 130, 260, 520]);
+  });
+
+  it('keeps the lesson for the next list', async () => {
+    const pages = new PageSize();
+    const sizes = Array.from({ length: 8 }, () => 1_400_000);
+    await listing(sizes, passing, pages);
+    expect(await listing(sizes, passing, pages)).toEqual(Array.from({ length: 8 }, () => 1));
+  });
+
+  it('asks for less when a page is refused for its size, down to a single key', async () => {
+    const limit = 4 * 1024 * 1024;
+    const limits = await listing(
+      Array.from({ length: 40 }, (_, i) => (i < 8 ? 1_400_000 : 300)),
+      (_, answer) => {
+        const page = answer();
+        const bytes = page.kvs.reduce((sum, { value }) => sum + value.length, 0);
+        if (bytes > limit) throw new EtcdRequestError('too-large', `message larger than max (${bytes} vs ${limit})`);
+        return page;
+      },
+    );
+    expect(limits.slice(0, 7)).toEqual([1_000, 250, 63, 16, 4, 1, 1]);
+    const never = listing([1, 1], () => {
+      throw new EtcdRequestError('too-large', 'message larger than max');
+    });
+    await expect(never).rejects.toMatchObject({ failure: 'too-large' });
+  });
+
+  it('asks for less after a page that did not come in its time, but not for single keys', () => {
+    const pages = new PageSize();
+    const sizes = Array.from({ length: 6 }, () => {
+      pages.timedOut();
+      return pages.keys;
+    });
+    expect(sizes).toEqual([250, 63, 16, 8, 8, 8]);
+    pages.refused();
+    pages.refused();
+    pages.timedOut();
+    expect(pages.keys).toBe(1);
   });
 
   it('ends on a page that promises more and holds nothing', async () => {

@@ -92,6 +92,11 @@ export class FakeEtcd implements EtcdClient {
     return this.current;
   }
 
+  /** What is stored now. */
+  get stored(): ReadonlyMap<string, EtcdKeyValue> {
+    return this.at(this.current);
+  }
+
   get openWatches(): readonly KeyRange[] {
     return [...this.watches].map(({ key, rangeEnd }) => ({ key, rangeEnd }));
   }
