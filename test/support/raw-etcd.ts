@@ -41,6 +41,22 @@ export class RawEtcd {
     await this.client.put(key).value(value);
   }
 
+  /** Every change under the prefix from now on, as etcd sends it; resolves when etcd has accepted the watch. */
+  async watch(prefix: string, onChange: (type: 'put' | 'delete', key: string) => void): Promise<void> {
+    const stream = await this.client.watchClient.watch();
+    const end = Buffer.from(prefix);
+    end[end.length - 1]! += 1;
+    const accepted = new Promise<void>((resolve, reject) => {
+      stream.on('error', reject);
+      stream.on('data', ({ created, events }) => {
+        for (const { type, kv } of events) onChange(type === 'Put' ? 'put' : 'delete', kv.key.toString());
+        if (created) resolve();
+      });
+    });
+    stream.write({ create_request: { key: Buffer.from(prefix), range_end: end } });
+    await accepted;
+  }
+
   close(): void {
     this.client.close();
   }
