@@ -1,8 +1,8 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { access, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { type EtcdBinaries, findEtcd } from './etcd-binary.js';
@@ -44,6 +44,10 @@ export class EtcdServer {
   /** `127.0.0.1:port`. */
   get endpoint(): string {
     return `127.0.0.1:${this.port}`;
+  }
+
+  private get backup(): string {
+    return join(this.dir, 'backup.db');
   }
 
   get pid(): number | undefined {
@@ -106,6 +110,32 @@ export class EtcdServer {
   /** Removes all data, as if the disk had been lost; only while the process is down. */
   async wipe(): Promise<void> {
     await rm(join(this.dir, 'data'), { recursive: true, force: true });
+  }
+
+  /** Saves a backup of what is stored now, for `restore`; a later one replaces it. */
+  async snapshot(): Promise<void> {
+    await rm(this.backup, { force: true });
+    await this.etcdctl('snapshot', 'save', this.backup);
+  }
+
+  /**
+   * Puts the last backup in the place of the data, as an operator does after a loss: same cluster and member id, older
+   * revision, terms that begin anew. Only while the process is down.
+   */
+  async restore(): Promise<void> {
+    await this.wipe();
+    const peer = `http://127.0.0.1:${this.peerPort}`;
+    const place = ['--data-dir', join(this.dir, 'data'), '--initial-cluster', `default=${peer}`];
+    const { etcdctl: binary } = this.binaries;
+    if (!binary) throw new Error('etcdctl was not found beside the etcd binary nor on PATH');
+    // From etcd 3.6 on it is etcdutl, beside it, that restores.
+    const tool = await access(join(dirname(binary), 'etcdutl')).then(
+      () => join(dirname(binary), 'etcdutl'),
+      () => binary,
+    );
+    await run(tool, ['snapshot', 'restore', this.backup, '--initial-advertise-peer-urls', peer, ...place], {
+      env: { ...process.env, ETCDCTL_API: '3' },
+    });
   }
 
   /** SIGSTOP: connections stay open, nobody answers. */
