@@ -83,6 +83,8 @@ const main = async (): Promise<void> => {
 
 try {
   await main();
+  // A row that failed may have left something open; what the library leaves open is measured in row 60.
+  process.exit();
 } catch (error) {
   console.error(error instanceof Error ? error.message : String(error));
   console.error(usage);

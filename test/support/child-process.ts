@@ -110,6 +110,11 @@ export class TestProcess {
     );
   }
 
+  /** Sends it a message, for those that listen on their IPC channel. */
+  send(message: object | string): void {
+    this.child.send(message);
+  }
+
   signal(signal: NodeJS.Signals): void {
     this.child.kill(signal);
   }

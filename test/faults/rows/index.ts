@@ -1,8 +1,10 @@
 import type { FaultRow } from '../support/fault-row.js';
 import { etcdServerRows } from './etcd-server.rows.js';
+import { identityRows } from './identity.rows.js';
+import { instanceRows } from './instance.rows.js';
 
 const byNumber = (a: FaultRow, b: FaultRow): number =>
   (Number(a.id) || Infinity) - (Number(b.id) || Infinity) || a.id.localeCompare(b.id, 'en', { numeric: true });
 
 /** Every row of the fault matrix that this command runs, in the matrix' order, then the figures without a row. */
-export const faultRows: readonly FaultRow[] = [...etcdServerRows].toSorted(byNumber);
+export const faultRows: readonly FaultRow[] = [...etcdServerRows, ...identityRows, ...instanceRows].toSorted(byNumber);

@@ -145,6 +145,13 @@ export class Fleet {
 
   /** Starts one more server process; resolves when it listens and is registered. */
   async addServer(env: NodeJS.ProcessEnv = {}): Promise<TestProcess> {
+    const server = this.spawn(env);
+    await server.message('listening');
+    return server;
+  }
+
+  /** Starts one more server process and does not wait for it. */
+  spawn(env: NodeJS.ProcessEnv = {}): TestProcess {
     const { etcd, serverEtcd, ttlMs = this.row.ttlMs } = this.options;
     const server = this.row.defer(
       TestProcess.node(SERVER, ['micro'], {
@@ -158,7 +165,6 @@ export class Fleet {
       (process) => process.dispose(),
     );
     this.servers.push(server);
-    await server.message('listening');
     return server;
   }
 
