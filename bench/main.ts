@@ -1,10 +1,11 @@
 /** `npm run bench -- <name> [--rounds N] [--quick] [--json FILE]`: each benchmark compares things within one run. */
 import { parseArgs } from 'node:util';
 import { convergeBenchmark } from './converge.bench.js';
+import { scaleBenchmark } from './scale.bench.js';
 import { startBenchmark } from './start.bench.js';
 import { type Benchmark, report } from './support/benchmark.js';
 
-const benchmarks: readonly Benchmark[] = [startBenchmark, convergeBenchmark];
+const benchmarks: readonly Benchmark[] = [startBenchmark, convergeBenchmark, scaleBenchmark];
 
 const usage = () =>
   [

@@ -22,7 +22,8 @@ export class PushCoalescer {
     if (this.cancelTimer) return;
     const wait = this.lastPush + WINDOW_MS - this.clock.now();
     if (wait <= 0) return this.pushNow();
-    this.cancelTimer = this.clock.after(wait, () => this.pushNow());
+    // Node cuts off what is below a millisecond, and would be early.
+    this.cancelTimer = this.clock.after(Math.ceil(wait), () => this.pushNow());
   }
 
   /** Somebody pushed without being asked; what was waiting went with it. */
