@@ -5,6 +5,8 @@ import type { Clock, Random } from '../utils/clock.js';
 
 /** A watch that lasted this long was a good one: the next break starts with the shortest delay again. */
 const GOOD_WATCH_MS = 5_000;
+/** How often the key is read although the watch seems well, ms ±20 %: etcd has had bugs that lost single events. */
+const RECONCILE_MS = 300_000;
 
 /** What etcd showed of the key. */
 export interface KeySighting {
@@ -20,7 +22,8 @@ export interface KeySighting {
 /**
  * Follows one key of our own on the process's shared watch stream, so that a key deleted, overwritten or gone with a
  * lease whose renewals lie is noticed at once. However the watch ends, the key is read at the latest revision and
- * watched from the next one; it is never resumed blindly, because a restored etcd accepts that and stays silent.
+ * watched from the next one; it is never resumed blindly, because a restored etcd accepts that and stays silent. Every
+ * 5 min ±20 % the key is read beside the watch.
  */
 export class OwnKeyWatch {
   private readonly closing = new AbortController();
@@ -28,6 +31,7 @@ export class OwnKeyWatch {
   private handle?: WatchHandle;
   private ended?: (end: WatchEnd) => void;
   private following = false;
+  private cancelReconcile?: () => void;
 
   constructor(
     private readonly deps: {
@@ -47,12 +51,14 @@ export class OwnKeyWatch {
   follow(revision: number): void {
     if (this.following || this.closing.signal.aborted) return;
     this.following = true;
+    this.reconcileLater();
     void this.run(revision);
   }
 
   /** No sighting comes afterwards. Idempotent. */
   close(): void {
     this.closing.abort();
+    this.cancelReconcile?.();
     this.handle?.close();
     this.ended?.({ reason: 'closed' });
   }
@@ -71,6 +77,14 @@ export class OwnKeyWatch {
       if (this.closing.signal.aborted) return;
       known = await this.list();
     }
+  }
+
+  private reconcileLater(): void {
+    const { clock, random } = this.deps;
+    this.cancelReconcile = clock.after(RECONCILE_MS * (0.8 + 0.4 * random()), () => {
+      if (this.handle) void this.list();
+      this.reconcileLater();
+    });
   }
 
   /** Resolves when the watch has ended. */

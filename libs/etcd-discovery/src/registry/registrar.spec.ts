@@ -317,6 +317,24 @@ describe('a registration', () => {
       expect(etcd.openWatches).toBe(1);
     });
 
+    it('finds within 6 min what a watch that lies did not tell, at the cost of one read', async () => {
+      await registered();
+      await clock.advance(1_000);
+      const watch = etcd.watch.bind(etcd);
+      etcd.watch = () => ({ close() {} });
+      etcd.endWatches({ reason: 'silent' });
+      await clock.advance(1_000);
+      etcd.watch = watch;
+      const before = etcd.count('range');
+      etcd.delete(KEY);
+      await clock.advance(200_000);
+      expect(state()?.state).toBe('registered');
+      await clock.advance(161_000);
+      expect(etcd.get(KEY)).toBeDefined();
+      expect(path.slice(-2)).toEqual(['lost', 'registered']);
+      expect(etcd.count('range') - before).toBe(1);
+    });
+
     it('asks no more than every now and then while no watch can be had', async () => {
       await registered();
       const watch = etcd.watch.bind(etcd);
