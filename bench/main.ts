@@ -1,11 +1,19 @@
 /** `npm run bench -- <name> [--rounds N] [--quick] [--json FILE]`: each benchmark compares things within one run. */
 import { parseArgs } from 'node:util';
 import { convergeBenchmark } from './converge.bench.js';
+import { footprintBenchmark } from './footprint.bench.js';
+import { recoveryBenchmark } from './recovery.bench.js';
 import { scaleBenchmark } from './scale.bench.js';
 import { startBenchmark } from './start.bench.js';
 import { type Benchmark, report } from './support/benchmark.js';
 
-const benchmarks: readonly Benchmark[] = [startBenchmark, convergeBenchmark, scaleBenchmark];
+const benchmarks: readonly Benchmark[] = [
+  startBenchmark,
+  convergeBenchmark,
+  scaleBenchmark,
+  recoveryBenchmark,
+  footprintBenchmark,
+];
 
 const usage = () =>
   [
