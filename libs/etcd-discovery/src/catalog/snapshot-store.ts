@@ -19,7 +19,7 @@ import {
 
 /** A change is written this long after it, with whatever else changes meanwhile. */
 const WRITE_AFTER_MS = 1_000;
-/** Services that change all the time are written this often: 10,000 instances are 5 MB, or 0.5 MB/s. */
+/** Services that change all the time are written this often: 10,000 instances are 2 MB, or 0.2 MB/s. */
 const WRITE_EVERY_MS = 10_000;
 /** What does not change is written this often, so that its age tells when etcd was last heard of. */
 const REFRESH_MS = 300_000;
