@@ -12,17 +12,19 @@ export interface AttemptEnd {
   readonly error?: Error;
   /** The next list reads values, however soon it comes. */
   readonly doubtful?: boolean;
+  /** The stream under the watch is gone, and for all we know its connection. */
+  readonly broke?: boolean;
   /** A compaction was faster than the list or the watch. */
   readonly overtaken?: boolean;
 }
 
 export const RECONCILE: AttemptEnd = { kind: 'reconcile', doubtful: true };
 
-/** The watch was accepted by an etcd that has not got as far as the list before it: restored, or lagging behind. */
+/** The watch was accepted by an etcd that may not be the one that was listed: restored, or lagging behind. */
 export const behindTheList = (): AttemptEnd => ({
   kind: 'refused',
   doubtful: true,
-  error: new Error('etcd is behind its own list: it was restored, or this member lags'),
+  error: new Error('the watch is not that of the etcd that was listed: it was restored, or a member lags behind'),
 });
 
 /** What a rejected request means. */
@@ -42,7 +44,7 @@ export const endOfWatch = ({ reason, error, compactRevision }: WatchEnd): Attemp
     case 'silent':
       return { kind: 'lost', doubtful: true, error: error ?? new Error('etcd went silent') };
     case 'error':
-      return { kind: refusal ? 'refused' : 'lost', error: error ?? new Error('the watch broke') };
+      return { kind: refusal ? 'refused' : 'lost', broke: true, error: error ?? new Error('the watch broke') };
     case 'canceled':
       return { kind: 'refused', error: error ?? new Error('etcd cancelled the watch') };
     default: {

@@ -159,6 +159,14 @@ describe('values are read, because keys would not show what happened,', () => {
     expect(weightOfB(world)).toBe(66);
   });
 
+  it('when the stream broke, although etcd said why', async () => {
+    const { world, backup } = await beforeTheRestore(2);
+    restoreAlike(world, backup);
+    world.etcd.endWatches({ reason: 'error', error: new EtcdRequestError('auth', 'authentication failed') });
+    await world.clock.advance(RESYNC);
+    expect(weightOfB(world)).toBe(66);
+  });
+
   it('when the connection broke after the watch had been cancelled', async () => {
     const { world, backup } = await beforeTheRestore(2);
     world.etcd.endWatches({ reason: 'canceled' });

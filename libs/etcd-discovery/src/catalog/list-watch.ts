@@ -203,8 +203,10 @@ export class ListWatch<T> {
         created: (headers) => {
           if (!listing) return void listLate(headers).catch((error: unknown) => finish(endOf(error)));
           const { header } = listing;
-          // Accepted from a revision that is yet to come, the watch of a restored etcd would be silent until then.
-          if (headers.some((created) => isBehind(created, header))) return finish(behindTheList());
+          // Accepted from a revision that is yet to come, the watch of a restored etcd would be silent until then; and
+          // who knows whose list it was when the connection broke after it.
+          const other = !this.gap.unbroken || headers.some((created) => isBehind(created, header));
+          if (other) return finish(behindTheList());
           for (const created of headers) this.history.saw(created);
           live();
         },

@@ -47,10 +47,10 @@ export class WatchGap {
   }
 
   /** The watch, or the attempt to list, is over. */
-  ended({ kind, doubtful }: AttemptEnd): void {
+  ended({ kind, doubtful, broke }: AttemptEnd): void {
     this.startedAt ??= this.clock.now();
     if (doubtful) this.doubtful = true;
-    if (kind === 'lost' || !this.gate.state.open) this.broken = true;
+    if (broke || kind === 'lost' || !this.gate.state.open) this.broken = true;
   }
 
   /** Etcd can be asked again; what we wait after this, for others to go first, does not count. */

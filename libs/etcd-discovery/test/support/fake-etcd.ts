@@ -1,11 +1,9 @@
 import { EtcdRequestError } from '../../src/etcd/etcd-status.js';
 import type {
   CallOptions,
-  ConnectivityGate,
   EtcdClient,
   EtcdHeader,
   EtcdKeyValue,
-  GateState,
   KeyRange,
   RangeRequest,
   RangeResponse,
@@ -16,49 +14,13 @@ import type {
   WatchObserver,
 } from '../../src/etcd/etcd-client.js';
 import type { FakeClock } from './fake-clock.js';
+import { FakeGate } from './fake-gate.js';
 
 interface FakeWatch extends KeyRange {
   readonly observer: WatchObserver;
   nextRevision: number;
   created: boolean;
   open: boolean;
-}
-
-/** Opens and shuts at a test's word. */
-export class FakeGate implements ConnectivityGate {
-  private current: GateState = { open: true, since: new Date(0) };
-  private readonly listeners = new Set<(state: GateState) => void>();
-
-  get state(): GateState {
-    return this.current;
-  }
-
-  get listenerCount(): number {
-    return this.listeners.size;
-  }
-
-  set(open: boolean, error?: Error): void {
-    this.current = { open, error, since: new Date() };
-    for (const listener of Array.from(this.listeners)) listener(this.current);
-  }
-
-  whenOpen(signal?: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      if (this.current.open || signal?.aborted) return resolve();
-      const done = () => {
-        off();
-        signal?.removeEventListener('abort', done);
-        resolve();
-      };
-      const off = this.onChange((state) => state.open && done());
-      signal?.addEventListener('abort', done);
-    });
-  }
-
-  onChange(listener: (state: GateState) => void): () => void {
-    this.listeners.add(listener);
-    return () => void this.listeners.delete(listener);
-  }
 }
 
 /**

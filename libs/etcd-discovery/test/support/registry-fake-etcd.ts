@@ -17,7 +17,7 @@ import type {
   WatchObserver,
 } from '../../src/etcd/etcd-client.js';
 import type { FakeClock } from './fake-clock.js';
-import { FakeGate } from './fake-etcd.js';
+import { FakeGate } from './fake-gate.js';
 
 export type Operation = 'range' | 'txn' | 'grant' | 'keepAlive' | 'revoke';
 
