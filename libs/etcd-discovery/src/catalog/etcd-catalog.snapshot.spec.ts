@@ -212,9 +212,11 @@ describe('when etcd refuses at a start', () => {
     await leftBehind({ s: 'a' });
     const one = coldStart([1], {}, { suspectTimeoutMs: 10_000 });
     const share = one.catalog.acquire('s');
+    const { story } = follow(share);
     await share.ready();
     await one.clock.advance(60 * MINUTE);
     expect(shown(share)).toEqual(['a?']);
+    expect(story()).toEqual(['added a']);
   });
 
   it('static addresses are shown beside them', async () => {
@@ -338,6 +340,17 @@ describe('the namespace', () => {
     expect(Object.entries(after).map(([name, list]) => [name, list.map(({ id }) => id)])).toEqual([['t', ['c']]]);
     await pass(one, 11_000);
     await vi.waitFor(() => expect(onDisk()).toEqual(['c']));
+  });
+
+  it('that etcd lists at once takes what it does not hold out of the file', async () => {
+    await leftBehind({ s: 'a', t: 'b' });
+    const one = world();
+    one.up('s', 'a', { port: 1 });
+    // The file is read by then: a list that comes first needs no word of what is in the file.
+    await delay(50);
+    await one.settled(one.discovery.startWatch());
+    await one.catalog.close();
+    expect(onDisk()).toEqual(['a']);
   });
 
   it('that etcd is silent about is shown after a second', async () => {
