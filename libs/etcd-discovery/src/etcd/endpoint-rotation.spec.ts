@@ -58,6 +58,22 @@ describe('the endpoints of a role', () => {
     expect(rotation.current()).not.toBe(made[0]);
   });
 
+  it('are dialled anew on demand, at the same endpoint, unless a dial is under way', async () => {
+    const dialling = rotation.current();
+    rotation.redial();
+    expect(rotation.current()).toBe(dialling);
+    await Promise.resolve();
+    rotation.redial();
+    expect(dialling.retired).toBe(1);
+    expect(rotation.current()).not.toBe(dialling);
+    expect(made.map(({ endpoint }) => endpoint)).toEqual(['b', 'b']);
+    rotation.redial();
+    expect(made).toHaveLength(2);
+    expect(made[1]!.retired).toBe(0);
+    rotation.close('done');
+    expect(dialling.closed).toEqual(['done']);
+  });
+
   it('move on once for a hundred calls that fail on the same connection', () => {
     const connection = rotation.current();
     for (let n = 0; n < 100; n++) rotation.failed(connection);

@@ -15,6 +15,8 @@ export interface RotatedConnection {
  */
 export class EndpointRotation<C extends RotatedConnection> {
   private connection: C | undefined;
+  /** Whether `connection` has been made, well or not, and logged in. */
+  private made = false;
   private readonly live = new Set<C>();
   private failures = 0;
 
@@ -45,8 +47,12 @@ export class EndpointRotation<C extends RotatedConnection> {
       throw error;
     }
     this.connection = connection;
+    this.made = false;
     this.live.add(connection);
-    connection.open().catch(() => this.failed(connection));
+    connection.open().then(
+      () => (this.made ||= connection === this.connection),
+      () => this.failed(connection),
+    );
     return connection;
   }
 
@@ -61,6 +67,17 @@ export class EndpointRotation<C extends RotatedConnection> {
     if (connection !== this.connection) return;
     this.connection = undefined;
     this.advance();
+  }
+
+  /**
+   * The connection in use may be dead without knowing: the next request makes a new one to the same endpoint. One that
+   * is still being made is kept.
+   */
+  redial(): void {
+    const { connection } = this;
+    if (!connection || !this.made) return;
+    this.connection = undefined;
+    connection.retire(() => this.live.delete(connection));
   }
 
   /** A new round over all endpoints; without a connection it starts at `endpoint`, which works for others. */

@@ -90,8 +90,13 @@ class Etcd3Client implements EtcdClient {
     this.watching = role();
     this.leasing = role();
     this.watches = new WatchMultiplexer({ clock, log, open: openWatchStream(this.watching, dialTimeoutMs) });
-    gate.onChange(({ open }) => {
+    let wasOpen = true;
+    gate.onChange(({ open, error }) => {
       if (open) for (const each of [this.unary, this.watching, this.leasing]) each.rotation.restart(this.endpoint);
+      // What closed the gate may have closed every way at once without a word, as a middlebox does that forgets its
+      // connections: a probe on an old one would wait in vain, longer than a lease lives.
+      if (wasOpen && !open && isEtcdFailure(error, 'unreachable')) this.unary.rotation.redial();
+      wasOpen = open;
     });
   }
 

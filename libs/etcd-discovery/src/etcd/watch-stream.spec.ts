@@ -64,6 +64,8 @@ describe('watches on a shared stream', () => {
   let clock: FakeClock;
   /** How long the event loop slept while timers stood still. */
   let asleepMs: number;
+  /** How much too early timers fire: Node's may, by less than a millisecond. */
+  let earlyMs: number;
   let streams: Stream[];
   let refusal: Error | undefined;
   let hold: Promise<void> | undefined;
@@ -75,8 +77,9 @@ describe('watches on a shared stream', () => {
     refusal = undefined;
     hold = undefined;
     asleepMs = 0;
+    earlyMs = 0;
     watches = new WatchMultiplexer({
-      clock: { now: () => clock.now() + asleepMs, after: (ms, fn) => clock.after(ms, fn) },
+      clock: { now: () => clock.now() + asleepMs, after: (ms, fn) => clock.after(ms - earlyMs, fn) },
       log: silentLog,
       open: async (listener) => {
         await hold;
@@ -242,6 +245,15 @@ describe('watches on a shared stream', () => {
     // The connection is not to be used for the next stream.
     expect(streams[0]!.destroyed).toEqual([true]);
     expect(clock.pending).toBe(0);
+  });
+
+  it('end as silent no later though timers fire a little early', async () => {
+    earlyMs = 0.4;
+    const { recorder } = watch('a');
+    await settle();
+    streams[0]!.say({ watchId: 1, created: true });
+    await pass(6_001);
+    expect(recorder.ends).toMatchObject([{ reason: 'silent' }]);
   });
 
   it('live as long as the server answers, and ask nothing while there is traffic', async () => {

@@ -56,7 +56,8 @@ export class WatchStream {
   private nextId = 1;
   private usable = true;
   private lastByteAt: number;
-  private askedAt: number | undefined;
+  /** A sign of life was asked for, and nothing has come since. */
+  private asked = false;
   private cancelHeartbeat: (() => void) | undefined;
 
   constructor(private readonly deps: WatchStreamDeps) {
@@ -115,7 +116,7 @@ export class WatchStream {
   private receive(message: WatchMessage): void {
     if (this.state.name !== 'open') return;
     this.lastByteAt = this.deps.clock.now();
-    this.askedAt = undefined;
+    this.asked = false;
     if (message.created) return this.answered(message);
     if (message.canceled) {
       // A refusal of etcd 3.5 and later may come without an id: then it is about the oldest unanswered create.
@@ -221,18 +222,19 @@ export class WatchStream {
     if (this.state.name !== 'open') return;
     const now = this.deps.clock.now();
     const quietMs = now - this.lastByteAt;
-    if (lateMs < LATE_MS && this.isSilent(now, quietMs)) {
+    if (lateMs < LATE_MS && this.isSilent(now)) {
       const text = `no sign of life on the watch for ${Math.round(quietMs)} ms`;
       return this.finish({ reason: 'silent', error: this.refusal('unreachable', text) }, true);
     }
     if (quietMs < HEARTBEAT_MS) return this.scheduleHeartbeat(Math.max(1, HEARTBEAT_MS - quietMs));
-    this.askedAt = now;
+    this.asked = true;
     this.state.raw.requestProgress();
     this.scheduleHeartbeat(HEARTBEAT_MS);
   }
 
-  private isSilent(now: number, quietMs: number): boolean {
-    if (this.askedAt !== undefined && quietMs >= 2 * HEARTBEAT_MS) return true;
+  private isSilent(now: number): boolean {
+    // Not by the clock: a timer may fire a fraction of a millisecond early, and the silence would last a beat longer.
+    if (this.asked) return true;
     const oldest = this.unanswered[0];
     const since = oldest === undefined ? undefined : this.watches.get(oldest)?.requestedAt;
     return since !== undefined && now - since >= CREATE_TIMEOUT_MS;

@@ -230,6 +230,21 @@ describe('an etcd that fails', () => {
     expect(etcd.gate.state.open).toBe(true);
   });
 
+  it('is found again over a new connection when all the old ones have died without a word', async () => {
+    const between = await proxy();
+    const etcd = client(between.endpoint);
+    const { id: lease } = await etcd.grantLease(60);
+    await etcd.range({ key: prefix });
+    await etcd.keepAliveLease(lease);
+    between.freezeOpen();
+    expect(await failureOf(etcd.keepAliveLease(lease, { timeoutMs: 300 }))).toBe('unreachable');
+    const noticed = performance.now();
+    await etcd.gate.whenOpen(AbortSignal.timeout(10_000));
+    expect(await failureOf(etcd.keepAliveLease(lease))).toBe('none');
+    // A lease of 3 s has two thirds of its time left; a probe on an old connection would wait for 7 s.
+    expect(performance.now() - noticed).toBeLessThan(2_000);
+  });
+
   it('names the host that cannot be resolved', async () => {
     const etcd = client('no-such-host.invalid:2379');
     await expect(etcd.range({ key: prefix })).rejects.toMatchObject({ failure: 'unreachable' });
