@@ -40,8 +40,8 @@ interface Faults {
 interface Pair {
   readonly client: Socket;
   readonly upstream: Socket;
-  /** Black-holed on its own, in both directions. */
-  held?: Hold;
+  /** What may not pass here, whatever holds for the others. */
+  held: Partial<Record<Direction, Hold>>;
 }
 
 /** No more than this waits in a link, bytes: then its source is not read any more, as with a full receive window. */
@@ -79,7 +79,7 @@ class Link {
   }
 
   private get held(): Hold | undefined {
-    return this.faults.held[this.direction] ?? this.pair.held;
+    return this.faults.held[this.direction] ?? this.pair.held[this.direction];
   }
 
   private take(chunk: Buffer): void {
@@ -189,11 +189,11 @@ export class FaultProxy {
 
   /** Ends every fault; what was held up flows on. */
   pass(): void {
-    const holds = [...Object.values(this.faults.held), ...[...this.pairs].map(({ held }) => held)];
+    const holds = [this.faults, ...this.pairs].flatMap(({ held }) => Object.values(held));
     Object.assign(this.faults, { refusing: 'no', delayMs: 0, loss: undefined, held: {}, slow: undefined });
     this.faults.filter = undefined;
-    for (const pair of this.pairs) pair.held = undefined;
-    for (const held of holds) held?.end();
+    for (const pair of this.pairs) pair.held = {};
+    for (const held of holds) held.end();
   }
 
   /** Every byte arrives so much later, in each direction, ms. */
@@ -222,12 +222,18 @@ export class FaultProxy {
 
   /** The connections that are open now are in a black hole, as when a middlebox has forgotten them; new ones pass. */
   freezeOpen(): void {
-    for (const pair of this.pairs) pair.held ??= hold();
+    for (const { held } of this.pairs) {
+      held.up ??= hold();
+      held.down ??= hold();
+    }
   }
 
-  /** A client that does not read: the servers fill the buffers on the way and then their windows are zero. */
+  /**
+   * The connections that are open now are not read any more on the clients' side: the server fills the buffers on the way
+   * and then sees a window of zero. Requests and new connections pass.
+   */
   stopReading(): void {
-    this.faults.held.down ??= hold();
+    for (const { held } of this.pairs) held.down ??= hold();
   }
 
   /** Half open: requests reach the server, answers do not come back. */
@@ -286,7 +292,7 @@ export class FaultProxy {
       host: this.target.slice(0, colon),
       allowHalfOpen: true,
     });
-    const pair: Pair = { client, upstream };
+    const pair: Pair = { client, upstream, held: {} };
     this.pairs.add(pair);
     Link.join(pair, 'up', this.faults, () => {});
     Link.join(pair, 'down', this.faults, (bytes) => (this.bytesDown += bytes));

@@ -28,6 +28,16 @@ export class RawEtcd {
     return Number(grantedTTL);
   }
 
+  /** What is left of the lease, whole seconds; −1 when it is gone. */
+  async remainingTtl(lease: string): Promise<number> {
+    const { TTL } = await this.client.leaseClient.leaseTimeToLive({ ID: lease, keys: false });
+    return Number(TTL);
+  }
+
+  async revoke(lease: string): Promise<void> {
+    await this.client.leaseClient.leaseRevoke({ ID: lease });
+  }
+
   async leases(): Promise<string[]> {
     const { leases } = await this.client.leaseClient.leaseLeases();
     return leases.map(({ ID }) => ID);
@@ -55,6 +65,27 @@ export class RawEtcd {
     });
     stream.write({ create_request: { key: Buffer.from(prefix), range_end: end } });
     await accepted;
+  }
+
+  /** All at one revision; at most 128, etcd's limit of operations. */
+  async change(puts: Readonly<Record<string, string>>, deletes: readonly string[] = []): Promise<void> {
+    await this.client
+      .if('\0', 'Version', '==', 0)
+      .then(
+        ...Object.entries(puts).map(([key, value]) => this.client.put(key).value(value)),
+        ...deletes.map((key) => this.client.delete().key(key)),
+      )
+      .commit();
+  }
+
+  async revision(): Promise<number> {
+    const { header } = await this.client.getAll().prefix('\0').limit(1).exec();
+    return Number(header.revision);
+  }
+
+  /** Compacts the history up to now. */
+  async compact(): Promise<void> {
+    await this.client.kv.compact({ revision: await this.revision(), physical: true });
   }
 
   close(): void {

@@ -2,9 +2,21 @@ import type { FaultRow } from '../support/fault-row.js';
 import { etcdServerRows } from './etcd-server.rows.js';
 import { identityRows } from './identity.rows.js';
 import { instanceRows } from './instance.rows.js';
+import { networkRows } from './network.rows.js';
+import { stormRows } from './storms.rows.js';
 
 const byNumber = (a: FaultRow, b: FaultRow): number =>
-  (Number(a.id) || Infinity) - (Number(b.id) || Infinity) || a.id.localeCompare(b.id, 'en', { numeric: true });
+  (Number.parseInt(a.id) || Infinity) - (Number.parseInt(b.id) || Infinity) ||
+  a.id.localeCompare(b.id, 'en', { numeric: true });
 
 /** Every row of the fault matrix that this command runs, in the matrix' order, then the figures without a row. */
-export const faultRows: readonly FaultRow[] = [...etcdServerRows, ...identityRows, ...instanceRows].toSorted(byNumber);
+export const faultRows: readonly FaultRow[] = [
+  // One per line.
+  etcdServerRows,
+  identityRows,
+  instanceRows,
+  networkRows,
+  stormRows,
+]
+  .flat()
+  .toSorted(byNumber);
