@@ -16,7 +16,8 @@ const world = async (row: RowContext) => {
   const fleet = await Fleet.start(row, { etcd: etcd.endpoint, servers: 2 });
   const key = `${row.namespace}/echo/${ID}`;
   const stored = async () => (await raw.keys(key))[0];
-  const portOf = async () => Number(String((await stored())?.value.address ?? '').split(':')[1]);
+  const portOf = async () =>
+    Number(/:(\d+)$/.exec(JSON.stringify((await stored())?.value.address ?? '').slice(0, -1))?.[1]);
   const history = row.defer(await EtcdWatchRecord.start(etcd.endpoint, key), (record) => record.stop());
   const noLeaseLeft = async (expected: number) => {
     await eventually('leases of those that left are gone', async () => (await raw.leases()).length <= expected, 20_000);

@@ -1,9 +1,11 @@
 import type { FaultRow } from '../support/fault-row.js';
+import { callbackRows } from './callback.rows.js';
 import { etcdServerRows } from './etcd-server.rows.js';
 import { identityRows } from './identity.rows.js';
 import { instanceRows } from './instance.rows.js';
 import { networkRows } from './network.rows.js';
 import { stormRows } from './storms.rows.js';
+import { processRows } from './process.rows.js';
 
 const byNumber = (a: FaultRow, b: FaultRow): number =>
   (Number.parseInt(a.id) || Infinity) - (Number.parseInt(b.id) || Infinity) ||
@@ -12,10 +14,12 @@ const byNumber = (a: FaultRow, b: FaultRow): number =>
 /** Every row of the fault matrix that this command runs, in the matrix' order, then the figures without a row. */
 export const faultRows: readonly FaultRow[] = [
   // One per line.
+  callbackRows,
   etcdServerRows,
   identityRows,
   instanceRows,
   networkRows,
+  processRows,
   stormRows,
 ]
   .flat()

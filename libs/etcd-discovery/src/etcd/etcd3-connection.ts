@@ -5,7 +5,8 @@ import type { ResolvedEtcdOptions } from '../options/resolved-options.js';
 import type { Clock } from '../utils/clock.js';
 import { EtcdRequestError, isEtcdFailure } from './etcd-status.js';
 import { TrackedCall } from './etcd3-call.js';
-import { channelCredentials, refuseDialsWhen } from './etcd3-credentials.js';
+import { channelCredentials } from './etcd3-credentials.js';
+import { ChannelDials } from './etcd3-dials.js';
 import { type RequestContext, messageFor, toEtcdRequestError } from './etcd3-status.js';
 import { withinBound } from './within-bound.js';
 
@@ -80,11 +81,11 @@ const NEVER_SENT =
  */
 export class Etcd3Connection {
   readonly endpoint: string;
+  private readonly dials = new ChannelDials();
   private readonly channel: Channel;
   private readonly driver: Etcd3;
   private readonly calls = new Set<TrackedCall>();
   private opening: Promise<void> | undefined;
-  private over = false;
   private loggingIn: Promise<void> | undefined;
   private token: string | undefined;
   /** Set once no new calls are taken; called when the last one is over. */
@@ -96,7 +97,7 @@ export class Etcd3Connection {
     const name = options.etcd.tls?.serverName;
     const target = { 'grpc.ssl_target_name_override': name, 'grpc.default_authority': name };
     // `dns:` because a bare `etcd:2379`, a usual name in a compose file, would be read as our own scheme `etcd`.
-    const credentials = refuseDialsWhen(channelCredentials(options.etcd.tls, this.endpoint), () => this.over);
+    const credentials = this.dials.follow(channelCredentials(options.etcd.tls, this.endpoint));
     this.channel = new Channel(`dns:${this.endpoint}`, credentials, {
       ...CHANNEL_OPTIONS,
       ...(name === undefined ? {} : target),
@@ -272,8 +273,8 @@ export class Etcd3Connection {
   }
 
   private closeChannel(): void {
-    this.over = true;
     this.channel.close();
+    this.dials.giveUp();
   }
 
   private aborted(context: RequestContext, reason: unknown): AttemptFailure {

@@ -26,29 +26,6 @@ export const channelCredentials = (tls: ResolvedEtcdOptions['tls'], endpoint: st
   }
 };
 
-/** The part of grpc-js's credentials that every attempt to connect goes through (1.12 to 1.14). */
-interface ConnectorSource {
-  _createSecureConnector?: (...args: unknown[]) => { waitForReady(): Promise<void> };
-}
-
-/**
- * Keeps a channel that was given up from dialling once more. A subchannel whose connection failed goes back to
- * connecting after its backoff although its channel has been closed meanwhile, and a connection that then succeeds
- * belongs to nobody. grpc-js offers no switch for that; where its insides differ, the one extra dial remains.
- */
-export const refuseDialsWhen = (credentials: ChannelCredentials, givenUp: () => boolean): ChannelCredentials => {
-  const source = credentials as unknown as ConnectorSource;
-  const create = source._createSecureConnector?.bind(credentials);
-  if (!create) return credentials;
-  source._createSecureConnector = (...args) => {
-    const connector = create(...args);
-    const ready = connector.waitForReady.bind(connector);
-    connector.waitForReady = () => (givenUp() ? Promise.reject(new Error('the connection was given up')) : ready());
-    return connector;
-  };
-  return credentials;
-};
-
 const content = (option: string, source: string | Buffer | undefined): Buffer | null => {
   if (source === undefined) return null;
   if (typeof source !== 'string') return source;

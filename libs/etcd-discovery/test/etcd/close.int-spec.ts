@@ -1,8 +1,56 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { EtcdServer } from '../../../../test/support/etcd-server.js';
+import { FaultProxy } from '../../../../test/support/fault-proxy.js';
+import { UnansweredPort } from '../../../../test/support/unanswered-port.js';
+import { createEtcdClient } from '../../src/etcd/etcd3-client.js';
+import { RecordingLog } from '../support/catalog-world.js';
+
+/** Sockets of this process that lead to a port, in whatever state the system has them. */
+const socketsTo = async (port: number): Promise<number> => {
+  const table = await readFile('/proc/self/net/tcp', 'utf8');
+  const mine = new Set(
+    readdirSync('/proc/self/fd').map((fd) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`);
+      } catch {
+        return '';
+      }
+    }),
+  );
+  const hex = port.toString(16).toUpperCase().padStart(4, '0');
+  return table
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, , remote, , , , , , , inode]) => remote?.endsWith(`:${hex}`) && mine.has(`socket:[${inode}]`)).length;
+};
+
+describe('a client that is closed while it connects', () => {
+  const closeHalfway = async (endpoint: string) => {
+    const port = Number(endpoint.split(':')[1]);
+    const client = createEtcdClient({ endpoints: [endpoint], dialTimeoutMs: 5_000 }, { log: new RecordingLog() });
+    const pending = client.range({ key: '/x' }).catch((error: unknown) => error);
+    await vi.waitFor(async () => expect(await socketsTo(port)).toBeGreaterThan(0), 5_000);
+    await client.close();
+    await pending;
+    await vi.waitFor(async () => expect(await socketsTo(port)).toBe(0), 2_000);
+  };
+
+  it('leaves no socket behind when nobody answers its SYN', async () => {
+    const nobody = await UnansweredPort.open();
+    await closeHalfway(nobody.endpoint).finally(nobody.close);
+  });
+
+  it('leaves no socket behind when the other side accepts and says nothing', async () => {
+    const proxy = await FaultProxy.start('127.0.0.1:1');
+    proxy.freeze();
+    await closeHalfway(proxy.endpoint).finally(() => proxy.stop());
+  });
+});
 
 describe('a process that closes its client', () => {
   let server: EtcdServer;

@@ -1,0 +1,94 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import type { Socket } from 'node:net';
+import type { ChannelCredentials } from '@grpc/grpc-js';
+
+/** The part of grpc-js's credentials that every attempt to connect goes through (1.12 to 1.14). */
+interface ConnectorSource {
+  _createSecureConnector?: (...args: unknown[]) => Connector;
+}
+
+interface Connector {
+  waitForReady(): Promise<void>;
+  connect(socket: Socket): Promise<unknown>;
+}
+
+/** Node tells here of every TCP socket that is about to connect. */
+const CLIENT_SOCKET = 'net.client.socket';
+const GRPC_TRANSPORT = /@grpc[\\/]grpc-js[\\/].*transport\.[jt]s/;
+
+/**
+ * The sockets of one channel, so that closing the channel closes them whatever the other side does. grpc-js ends a
+ * connection politely and waits for the peer's answer, which a frozen etcd never gives; it forgets one whose dial is
+ * still under way, which then keeps the process for as long as the system tries; and a subchannel that failed goes back
+ * to connecting after its backoff although its channel was closed meanwhile. It offers no switch for any of that; where
+ * its insides differ from those of 1.12 to 1.14, they remain.
+ */
+export class ChannelDials {
+  private readonly sockets = new Set<Socket>();
+  private givenUp = false;
+  private watching = false;
+
+  /** Returns the same credentials, which from now on tell of every connection made with them. */
+  follow(credentials: ChannelCredentials): ChannelCredentials {
+    const source = credentials as unknown as ConnectorSource;
+    const create = source._createSecureConnector?.bind(credentials);
+    if (!create) return credentials;
+    source._createSecureConnector = (...args) => {
+      const connector = create(...args);
+      const [ready, connect] = [connector.waitForReady.bind(connector), connector.connect.bind(connector)];
+      connector.waitForReady = () => {
+        if (this.givenUp) return Promise.reject(new Error('the connection was given up'));
+        this.watchNextDial();
+        return ready();
+      };
+      connector.connect = (socket) => {
+        this.keep(socket);
+        if (!this.givenUp) return connect(socket);
+        socket.destroy();
+        return Promise.reject(new Error('the connection was given up'));
+      };
+      return connector;
+    };
+    return credentials;
+  }
+
+  /** Ends every connection, and every one that is still being made; none is made any more. */
+  giveUp(): void {
+    this.givenUp = true;
+    for (const socket of this.sockets) {
+      if (socket.connecting) socket.destroy();
+    }
+    // What was written in this turn (GOAWAY, the cancelling of calls) still leaves.
+    setImmediate(() => {
+      for (const socket of this.sockets) socket.destroy();
+    });
+  }
+
+  /** grpc-js dials in the turn in which the connector is ready, and shows the socket only when it is connected. */
+  private watchNextDial(): void {
+    if (this.watching) return;
+    this.watching = true;
+    const seen = (message: unknown) => {
+      const { socket } = message as { socket: Socket };
+      // Somebody else's dial in the same turn: at worst that of another channel, which dials again.
+      if (GRPC_TRANSPORT.test(new Error('where from').stack ?? '')) this.keepWhileConnecting(socket);
+    };
+    subscribe(CLIENT_SOCKET, seen);
+    setImmediate(() => {
+      unsubscribe(CLIENT_SOCKET, seen);
+      this.watching = false;
+    });
+  }
+
+  private keepWhileConnecting(socket: Socket): void {
+    if (this.sockets.has(socket)) return;
+    this.keep(socket);
+    // From here on it is this channel's only if its connector is given it.
+    socket.once('connect', () => this.sockets.delete(socket));
+  }
+
+  private keep(socket: Socket): void {
+    this.sockets.add(socket);
+    socket.once('close', () => this.sockets.delete(socket));
+  }
+}
