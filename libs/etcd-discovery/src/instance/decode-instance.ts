@@ -1,5 +1,4 @@
 import { isUtf8 } from 'node:buffer';
-import { formatHostPort } from './host-port.js';
 import {
   isGoMicro,
   type InstanceContent,
@@ -9,18 +8,11 @@ import {
 } from './foreign-formats.js';
 import { preferredEndpoint } from './instance-endpoint.js';
 import { jsonDepth, JsonObject } from './json-value.js';
+import { makeInstance } from './make-instance.js';
+import { readOwnValue } from './own-value.js';
 import type { ServiceInstance } from './service-instance.js';
+import type { StoredValue } from './stored-value.js';
 import { MAX_GO_MICRO_DEPTH, MAX_VALUE_BYTES, MAX_VALUE_DEPTH } from './value-limits.js';
-
-/** A value as it lies in etcd, and where. */
-export interface StoredValue {
-  readonly service: string;
-  /** The id of the key; the whole key for the plain key of a service, which no other id can equal as it has a `/`. */
-  readonly id: string;
-  readonly value: Buffer;
-  readonly createRevision: number;
-  readonly modRevision: number;
-}
 
 export type DecodeResult =
   | { readonly ok: true; readonly instance: ServiceInstance }
@@ -33,6 +25,12 @@ export type DecodeResult =
  * parsing, unknown fields are dropped, the instance is frozen and its metadata has no prototype.
  */
 export const decodeInstance = (source: StoredValue): DecodeResult => {
+  const instance = readOwnValue(source);
+  return instance ? { ok: true, instance } : decodeAnyInstance(source);
+};
+
+/** The same, the long way, for every format and with a reason for what cannot be read. */
+export const decodeAnyInstance = (source: StoredValue): DecodeResult => {
   try {
     return { ok: true, instance: instanceOf(source, read(source)) };
   } catch (error) {
@@ -77,24 +75,5 @@ const parseJson = (text: string): JsonObject => {
 const instanceOf = (source: StoredValue, content: InstanceContent): ServiceInstance => {
   const preferred = preferredEndpoint(content.endpoints);
   if (!preferred) throw new UnreadableValue('no endpoint');
-  const { service, id, createRevision, modRevision } = source;
-  const { endpoints, version, zone, weight, metadata, status, registeredAt, format } = content;
-  return Object.freeze({
-    id,
-    service,
-    address: formatHostPort(preferred.host, preferred.port),
-    host: preferred.host,
-    port: preferred.port,
-    endpoints: Object.freeze(endpoints),
-    ...(version === undefined ? {} : { version }),
-    ...(zone === undefined ? {} : { zone }),
-    weight,
-    metadata,
-    status,
-    suspect: false,
-    ...(registeredAt === undefined ? {} : { registeredAt }),
-    format,
-    createRevision,
-    modRevision,
-  });
+  return makeInstance(source, preferred, content);
 };

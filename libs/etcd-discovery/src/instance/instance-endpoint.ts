@@ -17,6 +17,10 @@ const protocols = new Map<string, { protocol: EndpointProtocol; secure: boolean 
   ]),
 );
 
+/** What a URL scheme says of an endpoint; undefined for one that nobody here speaks. */
+export const endpointScheme = (scheme: string): { protocol: EndpointProtocol; secure: boolean } | undefined =>
+  protocols.get(scheme);
+
 /** `grpc://10.0.0.7:50051` */
 export const endpointUrl = ({ protocol, secure, host, port }: InstanceEndpoint): string =>
   `${secure ? schemes[protocol].secure : schemes[protocol].plain}://${formatHostPort(host, port)}`;
@@ -29,7 +33,7 @@ export const parseEndpointUrl = (url: string): InstanceEndpoint | 'unknown' | { 
   const match = /^([a-z][a-z0-9+.-]{0,15}):\/\/([^?]*)(?:\?isSecure=(true|false))?$/.exec(url);
   if (!match) return { problem: `endpoint ${quote(url)} is not a URL of scheme and host:port` };
   const [, scheme = '', address = '', isSecure] = match;
-  const known = protocols.get(scheme);
+  const known = endpointScheme(scheme);
   if (!known) return 'unknown';
   const endpoint = parseEndpointAddress(address, known.protocol, known.secure || isSecure === 'true');
   return typeof endpoint === 'string' ? { problem: endpoint } : endpoint;

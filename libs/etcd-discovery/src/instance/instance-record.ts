@@ -6,7 +6,8 @@ import type { InstanceEndpoint } from './service-instance.js';
 import { byteLength } from './text.js';
 import { MAX_VALUE_BYTES } from './value-limits.js';
 
-export { decodeInstance, type DecodeResult, type StoredValue } from './decode-instance.js';
+export { decodeInstance, type DecodeResult } from './decode-instance.js';
+export type { StoredValue } from './stored-value.js';
 
 /** What a process publishes about itself. */
 export interface InstanceRecord {

@@ -11,12 +11,27 @@ export type HostKind = 'unspecified' | 'loopback' | 'link-local' | 'multicast' |
  * their 4 bytes. Undefined for anything else, zone ids (`%eth0`) included.
  */
 export const ipBytes = (host: string): Uint8Array | undefined => {
-  if (isIPv4(host)) return Uint8Array.from(host.split('.'), Number);
+  if (isIPv4(host)) return ipv4Bytes(host);
   if (!isIPv6(host) || host.includes('%')) return undefined;
   const bytes = ipv6Bytes(host);
   const embedded = EMBEDDED_IPV4.some((prefix) => prefix.every((byte, index) => bytes[index] === byte));
   return embedded ? bytes.slice(12) : bytes;
 };
+
+/** The caller has checked that `host` is IPv4. Without `split`, because every instance of every list passes here. */
+const ipv4Bytes = (host: string): Uint8Array => {
+  const bytes = new Uint8Array(4);
+  let part = 0;
+  for (let at = 0; at < host.length; at++) {
+    const code = host.charCodeAt(at);
+    if (code === DOT) part++;
+    else bytes[part] = bytes[part]! * 10 + code - ZERO;
+  }
+  return bytes;
+};
+
+const DOT = 0x2e;
+const ZERO = 0x30;
 
 const EMBEDDED_IPV4 = [
   [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff],

@@ -13,7 +13,7 @@ export const METADATA_LIMITS = { entries: 64, keyBytes: 64, valueBytes: 1024 } a
 export const MAX_WRITTEN_METADATA_BYTES = 6 * 1024;
 
 /** Keys that set or reach a prototype when somebody copies an object carelessly. */
-const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype']);
+export const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype']);
 
 /** Keys that hold the registration's own `zone` and `weight` in the stored value. */
 export const RESERVED_METADATA_KEYS: ReadonlySet<string> = new Set(['zone', 'weight']);
