@@ -1,6 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { EtcdRequestError } from '../etcd/etcd-status.js';
-import { catalogWorld, discoveryOptions, follow, idsOf, MOMENT } from '../../test/support/catalog-world.js';
+import {
+  catalogWorld,
+  discoveryOptions,
+  follow,
+  idsOf,
+  listed,
+  MOMENT,
+  stored,
+} from '../../test/support/catalog-world.js';
 
 const NAMESPACE = { key: '/services/', rangeEnd: '/services0' };
 
@@ -102,6 +110,37 @@ describe('a watch of the namespace', () => {
     await world.clock.advance(500);
     expect(story()).toEqual(['added 1', 'added 2', 'added 3']);
     expect(world.etcd.openWatches).toHaveLength(3);
+  });
+
+  it('keeps a service that it left to its own watch, although its last user goes', async () => {
+    const world = catalogWorld();
+    world.up('s', 'a');
+    const { share } = await listed(world);
+    world.etcd.put('/services/s/b', stored('s', 'b'));
+    await world.clock.advance(200);
+    // What the namespace is told is older than what the service knows: its list was read before.
+    const range = world.etcd.range.bind(world.etcd);
+    const before = world.etcd.revision - 1;
+    world.etcd.range = (request, options) =>
+      range({ ...request, revision: before }, options).then((answer) => ({
+        ...answer,
+        header: { ...answer.header, revision: before },
+      }));
+    const all = world.catalog.acquireNamespace();
+    await world.clock.advance(MOMENT);
+    world.etcd.range = range;
+    share.release();
+    await world.clock.advance(MOMENT);
+    expect(idsOf(all.snapshots.get('s'))).toEqual(['a', 'b']);
+    world.up('s', 'c');
+    await world.clock.advance(200);
+    expect(idsOf(all.snapshots.get('s'))).toEqual(['a', 'b', 'c']);
+    world.etcd.endWatches({ reason: 'canceled' });
+    await world.clock.advance(200);
+    expect(idsOf(all.snapshots.get('s'))).toEqual(['a', 'b', 'c']);
+    expect(world.etcd.openWatches).toEqual([{ key: '/services/', rangeEnd: '/services0' }]);
+    all.release();
+    expect(world.etcd.openWatches).toEqual([]);
   });
 
   it('that cannot be listed does not keep a service from its own watch', async () => {

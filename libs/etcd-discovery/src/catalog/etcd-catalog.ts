@@ -172,7 +172,9 @@ export class EtcdCatalog implements ServiceCatalog {
   private dropIfUnused({ watch, shares }: Entry): void {
     if (shares.size > 0) return;
     // A watch of the namespace keeps every service that has something to show, with or without users.
-    if (!watch.feedsItself && this.namespaceWatch && isOfInterest(watch)) return;
+    // One that was left to its own watch goes on with it until the next list: what it has seen since, nobody else has.
+    const listed = this.namespaceWatch?.listedRevision !== undefined;
+    if (listed && (watch.feedsItself || isOfInterest(watch))) return;
     this.entries.delete(watch.service);
     watch.close();
   }
