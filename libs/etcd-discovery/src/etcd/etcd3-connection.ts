@@ -52,10 +52,7 @@ export interface ConnectedStream<S> {
   readonly token: string | undefined;
 }
 
-/**
- * Sizes and intervals measured against etcd's limits: pings more often than every 5 s, or without an open call, are
- * answered with GOAWAY too_many_pings (`--grpc-keepalive-min-time`).
- */
+/** etcd answers pings more often than every 5 s, or without an open call, with GOAWAY (`--grpc-keepalive-min-time`). */
 const CHANNEL_OPTIONS = {
   'grpc.keepalive_time_ms': 10_000,
   'grpc.keepalive_timeout_ms': 5_000,
@@ -67,6 +64,9 @@ const CHANNEL_OPTIONS = {
   'grpc.enable_channelz': 0,
   'grpc.service_config_disable_resolution': 1,
 };
+
+/** With less time left once it is up, ms, a silence says nothing against a connection that others may use. */
+const MIN_ANSWER_MS = 100;
 
 /** Said in words only: grpc-js had no connection to write to, or etcd turned the request away at the door. */
 const NEVER_SENT =
@@ -123,7 +123,9 @@ export class Etcd3Connection {
   async unary<T>(send: (driver: Etcd3, options: CallOptions) => Promise<T>, attempt: AttemptOptions): Promise<T> {
     const deadline = this.options.clock.now() + attempt.timeoutMs;
     const remaining = () => deadline - this.options.clock.now();
+    const context = this.contextOf(attempt.operation);
     await this.opened(attempt);
+    if (remaining() < Math.min(MIN_ANSWER_MS, attempt.timeoutMs / 2)) throw stillDialing(attempt.timeoutMs, context);
     const token = this.token;
     try {
       return await this.send(send, token, { ...attempt, timeoutMs: remaining() });
@@ -132,7 +134,6 @@ export class Etcd3Connection {
       if (this.options.etcd.username === undefined || !isEtcdFailure(error, 'auth') || remaining() <= 0) throw failure;
     }
     // The request was refused before it was looked at, so it is safe to send again with a new token.
-    const context = this.contextOf(attempt.operation);
     const login = this.loginUnlessChanged(token);
     await withinBound(login, { clock: this.options.clock, timeoutMs: remaining(), signal: attempt.signal }).catch(
       (error: unknown) => {
@@ -180,8 +181,7 @@ export class Etcd3Connection {
     const waited = withinBound(this.open(), { clock: this.options.clock, timeoutMs, signal });
     await waited.catch((error: unknown) => {
       if (signal?.aborted) throw this.aborted(context, signal.reason);
-      if (waited.expired())
-        throw new AttemptFailure('dialing', unreachable(`still connecting after ${timeoutMs} ms`, context));
+      if (waited.expired()) throw stillDialing(timeoutMs, context);
       throw new AttemptFailure('unsent', toEtcdRequestError(error, context));
     });
   }
@@ -294,3 +294,6 @@ export class Etcd3Connection {
 
 const unreachable = (text: string, context: RequestContext, cause?: unknown): EtcdRequestError =>
   new EtcdRequestError('unreachable', messageFor('unreachable', text, context), { cause });
+
+const stillDialing = (timeoutMs: number, context: RequestContext): AttemptFailure =>
+  new AttemptFailure('dialing', unreachable(`still connecting after ${Math.round(timeoutMs)} ms`, context));
