@@ -113,6 +113,33 @@ describe('the lease of a process', () => {
     expect(gaps[2]).toBeGreaterThanOrEqual(3_333);
   });
 
+  it.each([
+    ['shorter than its TTL', 5_000, 3_333],
+    ['longer than its TTL', 20_000, 3_333],
+  ])('waits longer for its first renewal after a break %s, when everybody connects anew', async (_, breakMs, ms) => {
+    await startWith();
+    etcd.goDown({ keepLeases: true });
+    await clock.advance(breakMs);
+    etcd.comeBack();
+    etcd.latencyMs = ms - 100;
+    await clock.advance(ms);
+    expect(types().at(-1)).toBe('renewed');
+    expect(types()).not.toContain('lost');
+    const failed = types().filter((type) => type === 'failed').length;
+    expect(failed).toBeLessThanOrEqual(1);
+  });
+
+  it('gives a lease of the shortest TTL that is overdue anyway 2 s to be renewed', async () => {
+    await startWith(2_000);
+    etcd.goDown({ keepLeases: true });
+    await clock.advance(4_000);
+    etcd.comeBack();
+    etcd.latencyMs = 1_500;
+    await clock.advance(1_600);
+    expect(types().at(-1)).toBe('renewed');
+    etcd.latencyMs = 1;
+  });
+
   it('keeps up with an etcd that always answers late', async () => {
     await startWith();
     etcd.latencyMs = 2_500;

@@ -227,10 +227,13 @@ export class LeaseSession {
 
   /**
    * Two tight attempts leave room for two other endpoints within the TTL. When neither answered in time, a reply that
-   * comes late is better than none.
+   * comes late is better than none; so it is when etcd has just come back and everybody connects anew, and all the more
+   * for a lease that has run out, for all we know.
    */
   private replyMs(lease: Lease, attempt: number): number {
-    return this.slow || attempt >= 2 ? (lease.ttlSeconds * 1_000) / 3 : tightReplyMs(lease);
+    const patientMs = (lease.ttlSeconds * 1_000) / 3;
+    if (this.current.kind === 'held' && this.current.overdue) return Math.max(patientMs, MAX_REPLY_MS);
+    return this.slow || this.interrupted || attempt >= 2 ? patientMs : tightReplyMs(lease);
   }
 
   private confirm(lease: Lease, sentAt: number, type: 'granted' | 'renewed'): void {

@@ -5,6 +5,8 @@ import type { Clock, Random } from '../utils/clock.js';
 
 /** A watch that lasted this long was a good one: the next break starts with the shortest delay again. */
 const GOOD_WATCH_MS = 5_000;
+/** For the read after a break, ms: when etcd has just come back, everybody reads, and whoever gives up has to dial anew. */
+const LIST_MS = 4_000;
 /** How often the key is read although the watch seems well, ms ±20 %: etcd has had bugs that lost single events. */
 const RECONCILE_MS = 300_000;
 
@@ -109,7 +111,8 @@ export class OwnKeyWatch {
   private async list(): Promise<number | undefined> {
     const epoch = this.deps.epoch();
     try {
-      const answer = await this.deps.etcd.range({ key: this.deps.key }, { via: 'watch', signal: this.closing.signal });
+      const call = { via: 'watch', timeoutMs: LIST_MS, signal: this.closing.signal } as const;
+      const answer = await this.deps.etcd.range({ key: this.deps.key }, call);
       if (this.closing.signal.aborted) return undefined;
       const found = answer.kvs[0];
       this.deps.seen({ ...(found && { found }), revision: answer.header.revision, source: 'list', epoch });

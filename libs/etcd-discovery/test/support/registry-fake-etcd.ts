@@ -305,13 +305,16 @@ export class RegistryFakeEtcd implements EtcdClient {
       const result = fate === undefined || fate === 'lost-answer' ? attempt(answer) : undefined;
       if (fate === 'late') this.late.push(() => attempt(answer));
       const reply = end(() => (result && 'value' in result ? resolve(result.value) : reject(result?.error as Error)));
+      const tooLate = fate !== undefined || this.latencyMs > timeoutMs;
       const cancel =
         fate instanceof Error
           ? this.clock.after(
               this.latencyMs,
               end(() => reject(fate)),
             )
-          : this.clock.after(fate ? timeoutMs : this.latencyMs, fate ? silence : reply);
+          : tooLate
+            ? this.clock.after(timeoutMs, silence)
+            : this.clock.after(this.latencyMs, reply);
       signal?.addEventListener('abort', aborted, { once: true });
     });
   }
