@@ -25,8 +25,9 @@ const GRPC_TRANSPORT = /@grpc[\\/]grpc-js[\\/].*transport\.[jt]s/;
  */
 export class ChannelDials {
   private readonly sockets = new Set<Socket>();
+  /** Not connected yet, as far as is known. */
+  private readonly dialling = new Set<Socket>();
   private givenUp = false;
-  private watching = false;
 
   /** Returns the same credentials, which from now on tell of every connection made with them. */
   follow(credentials: ChannelCredentials): ChannelCredentials {
@@ -38,7 +39,7 @@ export class ChannelDials {
       const [ready, connect] = [connector.waitForReady.bind(connector), connector.connect.bind(connector)];
       connector.waitForReady = () => {
         if (this.givenUp) return Promise.reject(new Error('the connection was given up'));
-        this.watchNextDial();
+        watchNextDial((socket) => this.dials(socket));
         return ready();
       };
       connector.connect = (socket) => {
@@ -55,40 +56,46 @@ export class ChannelDials {
   /** Ends every connection, and every one that is still being made; none is made any more. */
   giveUp(): void {
     this.givenUp = true;
-    for (const socket of this.sockets) {
+    for (const socket of this.dialling) {
       if (socket.connecting) socket.destroy();
     }
+    this.dialling.clear();
     // What was written in this turn (GOAWAY, the cancelling of calls) still leaves.
     setImmediate(() => {
       for (const socket of this.sockets) socket.destroy();
     });
   }
 
-  /** grpc-js dials in the turn in which the connector is ready, and shows the socket only when it is connected. */
-  private watchNextDial(): void {
-    if (this.watching) return;
-    this.watching = true;
-    const seen = (message: unknown) => {
-      const { socket } = message as { socket: Socket };
-      // Somebody else's dial in the same turn: at worst that of another channel, which dials again.
-      if (GRPC_TRANSPORT.test(new Error('where from').stack ?? '')) this.keepWhileConnecting(socket);
-    };
-    subscribe(CLIENT_SOCKET, seen);
-    setImmediate(() => {
-      unsubscribe(CLIENT_SOCKET, seen);
-      this.watching = false;
-    });
-  }
-
-  private keepWhileConnecting(socket: Socket): void {
-    if (this.sockets.has(socket)) return;
-    this.keep(socket);
-    // From here on it is this channel's only if its connector is given it.
-    socket.once('connect', () => this.sockets.delete(socket));
+  private dials(socket: Socket): void {
+    // It connects after this call, whatever is done to it within.
+    if (this.givenUp) return process.nextTick(() => socket.destroy());
+    // Without a listener at each: others may be given the same socket.
+    for (const earlier of this.dialling) if (!earlier.connecting) this.dialling.delete(earlier);
+    this.dialling.add(socket);
   }
 
   private keep(socket: Socket): void {
+    this.dialling.delete(socket);
     this.sockets.add(socket);
     socket.once('close', () => this.sockets.delete(socket));
   }
 }
+
+/** Channels whose dial follows in this turn, in order. */
+const aboutToDial: ((socket: Socket) => void)[] = [];
+
+const assign = (message: unknown): void => {
+  // A dial of another gRPC channel in the same turn shifts the order: at worst that one is ended, and dials again.
+  if (GRPC_TRANSPORT.test(new Error('where from').stack ?? ''))
+    aboutToDial.shift()?.((message as { socket: Socket }).socket);
+};
+
+/** grpc-js dials in the turn in which the connector is ready, and shows the socket only when it is connected. */
+const watchNextDial = (found: (socket: Socket) => void): void => {
+  if (aboutToDial.push(found) > 1) return;
+  subscribe(CLIENT_SOCKET, assign);
+  setImmediate(() => {
+    unsubscribe(CLIENT_SOCKET, assign);
+    aboutToDial.length = 0;
+  });
+};
