@@ -232,6 +232,33 @@ describe('watches on a shared stream', () => {
     for (const { recorder } of [a, b]) expect(recorder.ends).toEqual([{ reason: 'error', error: refusal }]);
   });
 
+  it('end when an event comes that newer ones have overtaken, and take repetitions for what they are', async () => {
+    const [a, b] = [watch('a', 5), watch('b', 5)];
+    await settle();
+    const stream = streams[0]!;
+    for (const watchId of [1, 2]) stream.say({ watchId, created: true });
+    stream.say({ watchId: 1, events: [put('a1', 6), put('a2', 9)] });
+    stream.say({ watchId: 1, events: [put('a1', 6), put('a2', 9)] });
+    // From before the list, and of a revision that was complete: nothing new.
+    stream.say({ watchId: 1, events: [put('a0', 3), put('a2', 9), put('a3', 10)] });
+    expect(a.recorder.seen).toEqual(['put a1', 'put a2', 'put a3']);
+    stream.say({ watchId: 1, events: [put('a9', 8), put('a4', 11)] });
+    expect(a.recorder.seen).toHaveLength(3);
+    expect(a.recorder.ends).toMatchObject([{ reason: 'error', error: { failure: 'refused' } }]);
+    expect(stream.cancels).toEqual([1]);
+    stream.say({ watchId: 2, events: [put('b1', 8)] });
+    expect(b.recorder).toMatchObject({ seen: ['put b1'], ends: [] });
+  });
+
+  it('remember enough revisions for any repetition, and not all there ever were', async () => {
+    const { recorder } = watch('a', 1);
+    await settle();
+    for (let n = 1; n <= 3_000; n++) streams[0]!.say({ watchId: 1, events: [put(`a${n}`, n)] });
+    for (const n of [1, 1_999, 2_500, 3_000]) streams[0]!.say({ watchId: 1, events: [put(`a${n}`, n)] });
+    expect(recorder.seen).toHaveLength(3_000);
+    expect(recorder.ends).toEqual([]);
+  });
+
   it('end as silent when a sign of life was asked for and did not come', async () => {
     const { recorder } = watch('a');
     await settle();

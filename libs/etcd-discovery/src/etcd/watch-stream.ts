@@ -1,5 +1,6 @@
 import type { Clock } from '../utils/clock.js';
 import type { Log } from '../utils/log.js';
+import { DeliveredRevisions } from './delivered-revisions.js';
 import type { KeyRange, WatchEnd, WatchEvent, WatchObserver } from './etcd-client.js';
 import { type EtcdFailure, EtcdRequestError } from './etcd-status.js';
 import { failureOfWords, messageFor, toEtcdRequestError } from './etcd3-status.js';
@@ -35,8 +36,7 @@ interface Watch {
   requestedAt?: number;
   /** Events of a revision that is not complete yet. */
   readonly held: WatchEvent[];
-  /** The last revision handed on; what is not newer is a repetition (etcd 3.4 has sent some: #15274, #20221). */
-  delivered: number;
+  readonly delivered: DeliveredRevisions;
 }
 
 type State =
@@ -69,7 +69,7 @@ export class WatchStream {
   add(request: WatchRequest, observer: WatchObserver): () => void {
     // Ids start at 1, because 0 means "choose one for me", and are never used twice on a stream.
     const id = this.nextId++;
-    this.watches.set(id, { request, observer, held: [], delivered: request.startRevision - 1 });
+    this.watches.set(id, { request, observer, held: [], delivered: new DeliveredRevisions(request.startRevision - 1) });
     if (this.state.name === 'open') this.create(id);
     return () => this.remove(id);
   }
@@ -157,14 +157,25 @@ export class WatchStream {
 
   /** Hands on whole revisions; the last one of a fragment may go on in the next message and is held back. */
   private collect(id: number, watch: Watch, { fragment, events, header }: WatchMessage): void {
-    for (const event of events) if (event.modRevision > watch.delivered) watch.held.push(event);
+    for (const event of events) {
+      const judgement = watch.delivered.judge(event.modRevision);
+      if (judgement === 'late') return this.outOfOrder(id, event.modRevision);
+      if (judgement === 'new') watch.held.push(event);
+    }
     const last = watch.held.at(-1)?.modRevision;
     if (last === undefined) return;
     const complete = fragment ? watch.held.findIndex(({ modRevision }) => modRevision === last) : watch.held.length;
     const ready = watch.held.splice(0, complete);
     if (ready.length === 0) return;
-    watch.delivered = ready.at(-1)!.modRevision;
+    for (const { modRevision } of ready) watch.delivered.add(modRevision);
     this.notify(id, () => watch.observer.events(ready, header));
+  }
+
+  /** An event that newer ones have overtaken cannot be put where it belongs: whoever watches has to list. */
+  private outOfOrder(id: number, revision: number): void {
+    if (this.state.name === 'open') this.state.raw.cancel(id);
+    const text = `the server sent revision ${revision} after newer ones`;
+    this.end(id, { reason: 'error', error: this.refusal('refused', text) });
   }
 
   private notify(id: number, call: () => void): void {
