@@ -4,7 +4,6 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { EtcdRelay } from './etcd-relay.js';
 
 interface WatchResponse {
-  created: boolean;
   events: { kv: { key: Buffer; value: Buffer } }[];
 }
 
@@ -69,6 +68,19 @@ describe('a relay in front of etcd', () => {
     relay.intercept<{ value: Buffer }>('KV/Put', 'request', (put) => [{ ...put, value: Buffer.from('changed') }]);
     await client.put('a').value('given');
     expect(etcd.value('a')).toBe('changed');
+  });
+
+  it('leaves a message alone that an interceptor passes on as it is', async () => {
+    const requests: object[] = [];
+    relay.intercept('KV/Range', 'request', (request) => {
+      requests.push(request);
+      return [request];
+    });
+    await client.put('a').value('1');
+    await client.put('b').value('2');
+    // One key, not all that come after it: `range_end` is absent, not empty.
+    expect((await client.get('a').exec()).kvs).toHaveLength(1);
+    expect(requests).toEqual([{ key: Buffer.from('a'), limit: '1' }]);
   });
 
   it('repeats, withholds and changes answers, in streams under way too, until it is taken away', async () => {

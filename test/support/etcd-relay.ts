@@ -28,8 +28,9 @@ export interface RelayCall {
 }
 
 /**
- * Gets a message as etcd's proto files name its fields (int64 as decimal strings, bytes as buffers) and says what is
- * passed on instead: the same, another, several, or none. What comes behind it waits for the answer.
+ * Gets a message as etcd's proto files name its fields (int64 as decimal strings, bytes as buffers, absent what has its
+ * default) and says what is passed on instead: the same, another, several, or none. What comes behind it waits for the
+ * answer.
  */
 export type Interceptor<M extends object = Record<string, unknown>> = (
   message: M,
@@ -47,7 +48,9 @@ const loadServices = () =>
     includeDirs: [join(dirname(createRequire(import.meta.url).resolve('etcd3/package.json')), 'proto')],
     keepCase: true,
     longs: String,
-    defaults: true,
+    arrays: true,
+    // What is absent stays so: to etcd an empty `range_end` that is there means "and everything behind it".
+    defaults: false,
   });
 
 /**

@@ -3,9 +3,11 @@ import { callbackRows } from './callback.rows.js';
 import { etcdServerRows } from './etcd-server.rows.js';
 import { identityRows } from './identity.rows.js';
 import { instanceRows } from './instance.rows.js';
+import { lieRows } from './lies.rows.js';
 import { networkRows } from './network.rows.js';
 import { stormRows } from './storms.rows.js';
 import { processRows } from './process.rows.js';
+import { watchRows } from './watch.rows.js';
 
 const byNumber = (a: FaultRow, b: FaultRow): number =>
   (Number.parseInt(a.id) || Infinity) - (Number.parseInt(b.id) || Infinity) ||
@@ -18,9 +20,11 @@ export const faultRows: readonly FaultRow[] = [
   etcdServerRows,
   identityRows,
   instanceRows,
+  lieRows,
   networkRows,
   processRows,
   stormRows,
+  watchRows,
 ]
   .flat()
   .toSorted(byNumber);
