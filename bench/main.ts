@@ -1,7 +1,8 @@
-/** `npm run bench -- <name> [--rounds N] [--quick] [--json FILE]`: each benchmark compares things within one run. */
+/** `npm run bench -- <name> [--rounds N] [--quick] [--simulate] [--json FILE]`: each benchmark compares things within one run. */
 import { parseArgs } from 'node:util';
 import { convergeBenchmark } from './converge.bench.js';
 import { footprintBenchmark } from './footprint.bench.js';
+import { herdBenchmark } from './herd.bench.js';
 import { recoveryBenchmark } from './recovery.bench.js';
 import { scaleBenchmark } from './scale.bench.js';
 import { startBenchmark } from './start.bench.js';
@@ -13,11 +14,12 @@ const benchmarks: readonly Benchmark[] = [
   scaleBenchmark,
   recoveryBenchmark,
   footprintBenchmark,
+  herdBenchmark,
 ];
 
 const usage = () =>
   [
-    'npm run bench -- <name> [--rounds N] [--quick] [--json FILE]',
+    'npm run bench -- <name> [--rounds N] [--quick] [--simulate] [--json FILE]',
     ...benchmarks.map(({ name, summary }) => `  ${name.padEnd(10)} ${summary}`),
   ].join('\n');
 
@@ -27,6 +29,7 @@ const { values, positionals } = parseArgs({
     json: { type: 'string' },
     rounds: { type: 'string' },
     quick: { type: 'boolean' },
+    simulate: { type: 'boolean' },
     help: { type: 'boolean' },
   },
 });
@@ -41,4 +44,4 @@ else if (!chosen || (rounds !== undefined && !(Number.isInteger(rounds) && round
   );
   console.error(usage());
   process.exitCode = 2;
-} else await report(await chosen.run({ rounds, quick: values.quick }), values.json);
+} else await report(await chosen.run({ rounds, quick: values.quick, simulate: values.simulate }), values.json);

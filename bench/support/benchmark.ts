@@ -24,6 +24,8 @@ export interface BenchmarkOptions {
   readonly rounds?: number;
   /** Smaller sizes and shorter runs, for a look in under a minute; the goals are the same. */
   readonly quick?: boolean;
+  /** Also what cannot be run on one machine, in virtual time; `herd` only. */
+  readonly simulate?: boolean;
 }
 
 export interface Benchmark {
