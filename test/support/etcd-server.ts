@@ -15,30 +15,64 @@ export interface EtcdServerOptions {
   readonly args?: readonly string[];
   /** Default: a free one. */
   readonly port?: number;
+  /** Member name. Default: `default`, as etcd's own. */
+  readonly name?: string;
+  /** An existing directory for its data, removed by `stop()`. Default: a temporary one. */
+  readonly dir?: string;
 }
 
-/** A real etcd of one member, in its own process, with its data in a temporary directory. */
+/** How a member finds the others. */
+export interface ClusterFlags {
+  /** `name=peer-url,…` of every member. */
+  readonly initialCluster: string;
+  /** `new` while the cluster is made, `existing` for a member that joins one. */
+  readonly state: 'new' | 'existing';
+  /** Where the others reach this member, when that is not where it listens. */
+  readonly advertisedPeer?: string;
+}
+
+/** A real etcd, of one member unless told otherwise, in its own process, with its data in a temporary directory. */
 export class EtcdServer {
   private child: ChildProcess | undefined;
+  private cluster: ClusterFlags;
 
   private constructor(
     private readonly binaries: EtcdBinaries,
+    readonly name: string,
     readonly port: number,
     private readonly peerPort: number,
     private readonly dir: string,
     private readonly args: readonly string[],
-  ) {}
+  ) {
+    this.cluster = { initialCluster: `${name}=${this.peerUrl}`, state: 'new' };
+  }
 
   static async start(options: EtcdServerOptions = {}): Promise<EtcdServer> {
-    const server = new EtcdServer(
-      await findEtcd(),
-      options.port ?? (await freePort()),
-      await freePort(),
-      await mkdtemp(join(tmpdir(), 'etcd-discovery-test-')),
-      options.args ?? [],
-    );
+    const server = await EtcdServer.prepare(options);
     await server.up();
     return server;
+  }
+
+  /** Ports and a directory, but no process yet: `up()` starts it. */
+  static async prepare(options: EtcdServerOptions = {}): Promise<EtcdServer> {
+    return new EtcdServer(
+      await findEtcd(),
+      options.name ?? 'default',
+      options.port ?? (await freePort()),
+      await freePort(),
+      options.dir ?? (await mkdtemp(join(tmpdir(), 'etcd-discovery-test-'))),
+      options.args ?? [],
+    );
+  }
+
+  /** Used by the next `up()`. */
+  joins(cluster: ClusterFlags): void {
+    this.cluster = cluster;
+  }
+
+  /** Where it listens for other members. */
+  get peerUrl(): string {
+    return `http://127.0.0.1:${this.peerPort}`;
   }
 
   /** `127.0.0.1:port`. */
@@ -54,20 +88,20 @@ export class EtcdServer {
     return this.child?.pid;
   }
 
-  /** Starts the process on the same port and data, and waits until it answers. */
+  /** Starts the process on the same port and data, and waits until it answers: a member needs a quorum for that. */
   async up(): Promise<void> {
     const client = `http://127.0.0.1:${this.port}`;
-    const peer = `http://127.0.0.1:${this.peerPort}`;
     const flags = {
-      '--data-dir': join(this.dir, 'data'),
+      '--name': this.name,
+      '--data-dir': this.dataDir,
       '--listen-client-urls': client,
       '--advertise-client-urls': client,
-      '--listen-peer-urls': peer,
-      '--initial-advertise-peer-urls': peer,
-      '--initial-cluster': `default=${peer}`,
-      // Tests only: a quicker first election. What is written still reaches the disk.
-      '--heartbeat-interval': '50',
-      '--election-timeout': '500',
+      '--listen-peer-urls': this.peerUrl,
+      '--initial-advertise-peer-urls': this.advertisedPeer,
+      '--initial-cluster': this.cluster.initialCluster,
+      '--initial-cluster-state': this.cluster.state,
+      // Alone, nobody can disturb its first election, so it may be quick; a cluster has etcd's defaults.
+      ...(this.cluster.initialCluster.includes(',') ? {} : { '--heartbeat-interval': '50', '--election-timeout': '500' }),
     };
     const child = spawn(this.binaries.etcd, [...Object.entries(flags).flat(), ...this.args], {
       stdio: ['ignore', 'ignore', 'pipe'],
@@ -109,7 +143,30 @@ export class EtcdServer {
 
   /** Removes all data, as if the disk had been lost; only while the process is down. */
   async wipe(): Promise<void> {
-    await rm(join(this.dir, 'data'), { recursive: true, force: true });
+    await rm(this.dataDir, { recursive: true, force: true });
+  }
+
+  /** Gives back the space of what was compacted; the member answers nobody meanwhile. */
+  async defrag(): Promise<void> {
+    await this.etcdctl('--command-timeout', '120s', 'defrag');
+  }
+
+  /** Makes user `root` with that password and turns authentication on. */
+  async enableAuth(password: string): Promise<void> {
+    await this.etcdctl('user', 'add', `root:${password}`);
+    await this.etcdctl('user', 'grant-role', 'root', 'root');
+    await this.etcdctl('auth', 'enable');
+  }
+
+  /** A request to etcd's JSON gateway, such as `maintenance/status`; fails when it is not answered within `timeoutMs`. */
+  async call(method: string, body: object = {}, timeoutMs = 5_000): Promise<unknown> {
+    const response = await fetch(`http://${this.endpoint}/v3/${method}`, {
+      method: 'POST',
+      body: JSON.stringify(body),
+      signal: AbortSignal.timeout(timeoutMs),
+    });
+    if (!response.ok) throw new Error(`${method} at etcd ${this.endpoint}: ${await response.text()}`);
+    return response.json();
   }
 
   /** Saves a backup of what is stored now, for `restore`; a later one replaces it. */
@@ -124,8 +181,12 @@ export class EtcdServer {
    */
   async restore(): Promise<void> {
     await this.wipe();
-    const peer = `http://127.0.0.1:${this.peerPort}`;
-    const place = ['--data-dir', join(this.dir, 'data'), '--initial-cluster', `default=${peer}`];
+    const flags = {
+      '--name': this.name,
+      '--data-dir': this.dataDir,
+      '--initial-cluster': this.cluster.initialCluster,
+      '--initial-advertise-peer-urls': this.advertisedPeer,
+    };
     const { etcdctl: binary } = this.binaries;
     if (!binary) throw new Error('etcdctl was not found beside the etcd binary nor on PATH');
     // From etcd 3.6 on it is etcdutl, beside it, that restores.
@@ -133,7 +194,7 @@ export class EtcdServer {
       () => join(dirname(binary), 'etcdutl'),
       () => binary,
     );
-    await run(tool, ['snapshot', 'restore', this.backup, '--initial-advertise-peer-urls', peer, ...place], {
+    await run(tool, ['snapshot', 'restore', this.backup, ...Object.entries(flags).flat()], {
       env: { ...process.env, ETCDCTL_API: '3' },
     });
   }
@@ -155,6 +216,14 @@ export class EtcdServer {
   async stop(): Promise<void> {
     await this.kill();
     await rm(this.dir, { recursive: true, force: true });
+  }
+
+  private get dataDir(): string {
+    return join(this.dir, 'data');
+  }
+
+  private get advertisedPeer(): string {
+    return this.cluster.advertisedPeer ?? this.peerUrl;
   }
 }
 
