@@ -88,6 +88,11 @@ export class EtcdServer {
     return this.child?.pid;
   }
 
+  /** False after `kill()` and when the process ended by itself. */
+  get running(): boolean {
+    return this.child !== undefined && this.child.exitCode === null && this.child.signalCode === null;
+  }
+
   /** Starts the process on the same port and data, and waits until it answers: a member needs a quorum for that. */
   async up(): Promise<void> {
     const client = `http://127.0.0.1:${this.port}`;
@@ -101,7 +106,9 @@ export class EtcdServer {
       '--initial-cluster': this.cluster.initialCluster,
       '--initial-cluster-state': this.cluster.state,
       // Alone, nobody can disturb its first election, so it may be quick; a cluster has etcd's defaults.
-      ...(this.cluster.initialCluster.includes(',') ? {} : { '--heartbeat-interval': '50', '--election-timeout': '500' }),
+      ...(this.cluster.initialCluster.includes(',')
+        ? {}
+        : { '--heartbeat-interval': '50', '--election-timeout': '500' }),
     };
     const child = spawn(this.binaries.etcd, [...Object.entries(flags).flat(), ...this.args], {
       stdio: ['ignore', 'ignore', 'pipe'],

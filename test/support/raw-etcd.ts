@@ -10,8 +10,10 @@ export interface RawKey {
 export class RawEtcd {
   private readonly client: Etcd3;
 
-  constructor(endpoint: string) {
-    this.client = new Etcd3({ hosts: [`http://${endpoint}`], grpcOptions: { 'grpc.enable_http_proxy': 0 } });
+  /** @param endpoints `host:port`, one or several */
+  constructor(endpoints: string | readonly string[]) {
+    const hosts = [endpoints].flat().map((endpoint) => `http://${endpoint}`);
+    this.client = new Etcd3({ hosts, grpcOptions: { 'grpc.enable_http_proxy': 0 } });
   }
 
   async keys(prefix: string): Promise<RawKey[]> {

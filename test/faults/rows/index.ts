@@ -1,10 +1,13 @@
 import type { FaultRow } from '../support/fault-row.js';
 import { callbackRows } from './callback.rows.js';
+import { etcdClusterRows } from './etcd-cluster.rows.js';
+import { etcdDataRows } from './etcd-data.rows.js';
 import { etcdServerRows } from './etcd-server.rows.js';
 import { identityRows } from './identity.rows.js';
 import { instanceRows } from './instance.rows.js';
 import { lieRows } from './lies.rows.js';
 import { networkRows } from './network.rows.js';
+import { promiseRows } from './promise.rows.js';
 import { stormRows } from './storms.rows.js';
 import { processRows } from './process.rows.js';
 import { watchRows } from './watch.rows.js';
@@ -17,11 +20,14 @@ const byNumber = (a: FaultRow, b: FaultRow): number =>
 export const faultRows: readonly FaultRow[] = [
   // One per line.
   callbackRows,
+  etcdClusterRows,
+  etcdDataRows,
   etcdServerRows,
   identityRows,
   instanceRows,
   lieRows,
   networkRows,
+  promiseRows,
   processRows,
   stormRows,
   watchRows,
