@@ -139,6 +139,7 @@ export class KeyWriter {
       : ({ type: 'failed', error: new Error(session.trouble) } as const);
     const unsettled = clock.now() < this.unsettledUntil;
     if (outcome.type === 'failed' || unsettled) leftovers.add(key, lease, unsettled);
+    else leftovers.wasRemoved(key, lease);
     if (outcome.type === 'failed') {
       const reason = `etcd could not be told: ${messageOf(outcome.error)}; the key goes when etcd answers, or with its lease`;
       log.warn(`${name}: left, but ${reason}.`);

@@ -42,6 +42,7 @@ export class Registrar {
     this.random = deps.random ?? Math.random;
     this.session = new LeaseSession(deps);
     this.leftovers = new LeftoverKeys({ ...deps, clock: this.clock, random: this.random });
+    this.session.onEvent((event) => event.type === 'lost' && this.leftovers.leaseEnded(event.lease.id));
   }
 
   /**
