@@ -3,18 +3,20 @@ import type { Clock } from '../../src/utils/clock.js';
 interface Timer {
   readonly at: number;
   readonly order: number;
-  readonly fn: () => void;
+  fn: (() => void) | undefined;
 }
 
 /** Time that stands still until a test turns it. Timers of the same moment fire in the order they were set. */
 export class FakeClock implements Clock {
   private time = 0;
   private order = 0;
-  private readonly timers = new Set<Timer>();
+  private live = 0;
+  /** A heap, the next one first; cancelled ones stay in it until their time comes. */
+  private readonly timers: Timer[] = [];
 
   /** Timers that have neither fired nor been cancelled. */
   get pending(): number {
-    return this.timers.size;
+    return this.live;
   }
 
   now(): number {
@@ -23,32 +25,62 @@ export class FakeClock implements Clock {
 
   after(ms: number, fn: () => void): () => void {
     const timer: Timer = { at: this.time + Math.max(0, ms), order: this.order++, fn };
-    this.timers.add(timer);
-    return () => void this.timers.delete(timer);
+    this.push(timer);
+    this.live += 1;
+    return () => void this.take(timer);
   }
 
   /** Fires what falls due within `ms`, each at its own moment, and lets promises settle in between. */
   async advance(ms: number): Promise<void> {
     const target = this.time + ms;
     await settle();
-    for (let next = this.next(target); next; next = this.next(target)) {
-      this.timers.delete(next);
+    for (let next = this.timers[0]; next && next.at <= target; next = this.timers[0]) {
+      this.pop();
+      const fn = this.take(next);
+      if (!fn) continue;
       this.time = next.at;
-      next.fn();
+      fn();
       await settle();
     }
     this.time = target;
   }
 
-  private next(until: number): Timer | undefined {
-    let first: Timer | undefined;
-    for (const timer of this.timers) {
-      if (timer.at > until) continue;
-      if (!first || timer.at < first.at || (timer.at === first.at && timer.order < first.order)) first = timer;
+  /** What the timer was set for, once; undefined when it has fired or was cancelled. */
+  private take(timer: Timer): (() => void) | undefined {
+    const { fn } = timer;
+    timer.fn = undefined;
+    if (fn) this.live -= 1;
+    return fn;
+  }
+
+  private push(timer: Timer): void {
+    const { timers } = this;
+    let at = timers.push(timer) - 1;
+    for (let parent = (at - 1) >> 1; at > 0 && isBefore(timer, timers[parent]!); parent = (at - 1) >> 1) {
+      timers[at] = timers[parent]!;
+      at = parent;
     }
-    return first;
+    timers[at] = timer;
+  }
+
+  private pop(): void {
+    const { timers } = this;
+    const last = timers.pop();
+    if (!last || timers.length === 0) return;
+    let at = 0;
+    for (;;) {
+      let child = 2 * at + 1;
+      if (child >= timers.length) break;
+      if (child + 1 < timers.length && isBefore(timers[child + 1]!, timers[child]!)) child += 1;
+      if (!isBefore(timers[child]!, last)) break;
+      timers[at] = timers[child]!;
+      at = child;
+    }
+    timers[at] = last;
   }
 }
+
+const isBefore = (a: Timer, b: Timer): boolean => a.at < b.at || (a.at === b.at && a.order < b.order);
 
 /** Lets everything run that waits for nothing but promises. */
 export const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
