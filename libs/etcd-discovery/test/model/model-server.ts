@@ -32,6 +32,7 @@ export class ModelServer {
   rewinds = 0;
   private backlog: Arrived[] = [];
   private outage = 0;
+  private backAt = -Infinity;
 
   constructor(
     readonly clock: Clock,
@@ -102,9 +103,14 @@ export class ModelServer {
     for (const link of this.links) link.lost('read ECONNRESET');
   }
 
-  /** The same data, a new leader: leases begin anew. */
+  /** How long it still takes until a backup has been put back, ms. */
+  get restoringMs(): number {
+    return Math.max(0, this.backAt - this.clock.now());
+  }
+
+  /** The same data, a new leader: leases begin anew. Not while a backup is put back. */
   start(): void {
-    if (this.mode !== 'down') return;
+    if (this.mode !== 'down' || this.restoringMs > 0) return;
     this.mode = 'up';
     this.outage += 1;
     this.term += 1;
@@ -155,6 +161,7 @@ export class ModelServer {
 
   private startLater(downMs: number): void {
     const { outage } = this;
+    this.backAt = this.clock.now() + downMs;
     this.clock.after(downMs, () => {
       if (this.outage === outage) this.start();
     });

@@ -103,7 +103,9 @@ export class ModelStream implements OpenedWatchStream {
     const cancelReason = this.server.refusalOfWatch();
     if (cancelReason !== undefined) return this.send({ watchId, created: true, canceled: true, cancelReason });
     this.send({ watchId, created: true });
-    const { compacted } = this.server.store;
+    const { compacted, revision } = this.server.store;
+    // 0 is whatever comes from now on.
+    if (watch.startRevision === 0) return void this.watches.set(watchId, { ...watch, startRevision: revision + 1 });
     if (watch.startRevision <= compacted) return this.send({ watchId, canceled: true, compactRevision: compacted });
     this.watches.set(watchId, watch);
     if (!this.mute) this.sendEvents(watchId, this.past(watch.range, watch.startRevision));

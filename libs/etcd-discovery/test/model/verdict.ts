@@ -20,6 +20,8 @@ const CLOSED_MS = 8_000;
 
 /** Ends all faults, and holds what comes of it against the promises, each at its time. */
 export const judge = async (world: World): Promise<void> => {
+  // Who puts a backup back finishes it.
+  await world.clock.advance(world.server.restoringMs);
   const startedAt = world.clock.now();
   const lost = endFaults(world);
   const until = (ms: number) => world.clock.advance(Math.max(0, startedAt + ms - world.clock.now()));
