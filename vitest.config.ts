@@ -11,7 +11,11 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'unit',
-          include: ['{libs,apps}/*/src/**/*.spec.ts', 'libs/*/test/model/**/*.spec.ts', 'test/support/**/*.spec.ts'],
+          include: [
+            '{libs,apps}/*/src/**/*.spec.ts',
+            'libs/*/test/{model,herd}/**/*.spec.ts',
+            'test/support/**/*.spec.ts',
+          ],
           testTimeout: 20_000,
           sequence: { groupOrder: 0 },
         },
