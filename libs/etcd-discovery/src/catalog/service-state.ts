@@ -1,23 +1,13 @@
+import { sameInstance } from '../instance/same-instance.js';
 import type { ServiceInstance } from '../instance/service-instance.js';
+import type { KnownKey } from './known-key.js';
 import type { SnapshotOrigin, StandIn } from './last-known.js';
 import { forget, most, NOTHING_SEEN, observe, type RecentMaximum } from './recent-maximum.js';
-import { sameData } from './same-data.js';
 import type { ServiceEvent, ServiceSnapshot, SnapshotChange } from './service-catalog.js';
+import { Step } from './service-step.js';
+import { mergeById } from './sorted-instances.js';
 
-/** A key under a service and what it says. */
-export interface KnownKey {
-  readonly key: string;
-  readonly createRevision: number;
-  readonly modRevision: number;
-  /** Of the write that was read, with `lease` for comparison with a list of keys; both absent when not read from etcd. */
-  readonly version?: number;
-  /** Decimal lease id. */
-  readonly lease?: string;
-  /** Absent where the value could not be read. */
-  readonly instance?: ServiceInstance;
-  /** Why there is no instance. */
-  readonly problem?: string;
-}
+export type { KnownKey } from './known-key.js';
 
 export type KeyChange =
   | { readonly type: 'put'; readonly known: KnownKey }
@@ -30,6 +20,8 @@ export interface ServiceState {
   readonly fixed: readonly ServiceInstance[];
   /** Every key of the service, unreadable and draining ones included. */
   readonly keys: ReadonlyMap<string, KnownKey>;
+  /** The addresses of those that are registered and not draining, with how many keys have each. */
+  readonly addresses: ReadonlyMap<string, number>;
   /** Instances whose key vanished and that are still shown, by that key; none of them is in `keys`. */
   readonly suspects: ReadonlyMap<string, ServiceInstance>;
   /** The most addresses that were registered and not draining, suspects not counted. */
@@ -53,6 +45,7 @@ export const unknownService = (service: string, fixed: readonly ServiceInstance[
   service,
   fixed,
   keys: new Map(),
+  addresses: new Map(),
   suspects: new Map(),
   recent: NOTHING_SEEN,
   snapshot: undefined,
@@ -143,10 +136,6 @@ export const andThen = (first: Transition, next: (state: ServiceState) => Transi
 export const changeOf = (before: ServiceState, { state, events }: Transition): SnapshotChange | undefined =>
   state.snapshot && (events.length > 0 || !before.snapshot) ? { snapshot: state.snapshot, events } : undefined;
 
-/** The instance of a key, if it may get calls. */
-const serving = (known: KnownKey | undefined): ServiceInstance | undefined =>
-  known?.instance?.status === 'up' ? known.instance : undefined;
-
 /**
  * A restored etcd can hold another value under the same revisions, so that revisions alone do not show that nothing
  * changed.
@@ -155,7 +144,7 @@ const saysTheSame = (a: KnownKey, b: KnownKey): boolean =>
   a.modRevision === b.modRevision &&
   a.createRevision === b.createRevision &&
   a.problem === b.problem &&
-  sameData(a.instance, b.instance);
+  sameInstance(a.instance, b.instance);
 
 /**
  * Protection of the last known state. A key that disappears without a draining mark says that its lease ended, which is
@@ -170,100 +159,21 @@ const saysTheSame = (a: KnownKey, b: KnownKey): boolean =>
 const judge = (state: ServiceState, now: number, run: (step: Step) => number): Transition => {
   const removing = new Step(state, false);
   const revision = run(removing);
-  const { expired, drained, registered } = removing;
-  if (expired === 0 || registered.size * 2 >= most(forget(state.recent, drained), now)) {
+  const { expired, drained, addresses } = removing;
+  if (expired === 0 || addresses.size * 2 >= most(forget(state.recent, drained), now)) {
     return conclude(state, removing, revision, now);
   }
   const protecting = new Step(state, true);
   return conclude(state, protecting, run(protecting), now);
 };
 
-/** What becomes of a state while changes are applied to it. */
-class Step {
-  readonly keys: Map<string, KnownKey>;
-  readonly suspects: Map<string, ServiceInstance>;
-  readonly events: ServiceEvent[] = [];
-  readonly unreadable: KnownKey[] = [];
-  drained = 0;
-  expired = 0;
-
-  constructor(
-    state: ServiceState,
-    /** Instances that vanish become suspects. */
-    private readonly protecting: boolean,
-  ) {
-    this.keys = new Map(state.keys);
-    this.suspects = new Map(state.suspects);
-  }
-
-  /** One process listens at an address, so several ids at one address are one instance and leftovers of its past. */
-  get registered(): ReadonlySet<string> {
-    const addresses = new Set<string>();
-    for (const known of this.keys.values()) {
-      const instance = serving(known);
-      if (instance) addresses.add(instance.address);
-    }
-    return addresses;
-  }
-
-  put(known: KnownKey, revision: number): void {
-    const { key } = known;
-    const suspect = this.suspects.get(key);
-    const previous = serving(this.keys.get(key)) ?? suspect;
-    const instance = serving(known);
-    this.keys.set(key, known);
-    this.suspects.delete(key);
-    if (known.problem !== undefined) this.unreadable.push(known);
-    if (instance && previous) {
-      this.events.push({ type: 'updated', instance, previous, ...(suspect && { reason: 'recovered' }), revision });
-    } else if (instance) {
-      this.events.push({ type: 'added', instance, revision });
-    } else if (previous && known.instance) {
-      // The mark is the leaving: whoever waits for the delete sends calls to a server that is about to close.
-      this.drained += 1;
-      this.events.push({ type: 'removed', instance: known.instance, previous, reason: 'drained', revision });
-    } else if (previous) {
-      this.events.push({ type: 'removed', instance: previous, previous, reason: 'expired', revision });
-    }
-  }
-
-  /** Every disappearance without a draining mark passes here; an instance that was draining had left before. */
-  vanish(key: string, revision: number): void {
-    const previous = serving(this.keys.get(key));
-    this.keys.delete(key);
-    if (!previous) return;
-    this.expired += 1;
-    if (this.protecting) {
-      const instance = Object.freeze({ ...previous, suspect: true });
-      this.suspects.set(key, instance);
-      this.events.push({ type: 'updated', instance, previous, reason: 'suspect', revision });
-    } else {
-      this.events.push({ type: 'removed', instance: previous, previous, reason: 'expired', revision });
-    }
-  }
-
-  /** One that this process has not seen in etcd. */
-  remember(key: string, instance: ServiceInstance): void {
-    if (this.suspects.has(key) || this.keys.has(key)) return;
-    this.suspects.set(key, instance);
-    this.events.push({ type: 'added', instance, revision: 0 });
-  }
-
-  drop(key: string, revision: number): void {
-    const previous = this.suspects.get(key);
-    if (!previous) return;
-    this.suspects.delete(key);
-    this.events.push({ type: 'removed', instance: previous, previous, reason: 'expired', revision });
-  }
-}
-
 const conclude = (state: ServiceState, step: Step, revision: number, now: number): Transition => {
-  const { keys, suspects, drained, unreadable, registered } = step;
+  const { keys, suspects, drained, unreadable, addresses } = step;
   // Registered again under another id: the process behind the suspect is there, or another one took its address.
-  for (const [key, { address }] of suspects) if (registered.has(address)) step.drop(key, revision);
+  for (const [key, { address }] of suspects) if (addresses.has(address)) step.drop(key, revision);
   const before = state.snapshot;
   const events = before ? step.events : [...state.fixed.map((instance) => added(instance, revision)), ...step.events];
-  const instances = events.length === 0 && before ? before.instances : merge(before?.instances ?? [], events);
+  const instances = events.length === 0 && before ? before.instances : mergeById(before?.instances ?? [], events);
   const snapshot =
     before && before.instances === instances && before.revision === revision
       ? before
@@ -273,23 +183,8 @@ const conclude = (state: ServiceState, step: Step, revision: number, now: number
           instances,
           ...(state.standIn && { standIn: state.standIn }),
         });
-  const recent = observe(forget(state.recent, drained), registered.size, now);
-  return { state: { ...state, keys, suspects, recent, snapshot }, events, unreadable };
+  const recent = observe(forget(state.recent, drained), addresses.size, now);
+  return { state: { ...state, keys, addresses, suspects, recent, snapshot }, events, unreadable };
 };
 
 const added = (instance: ServiceInstance, revision: number): ServiceEvent => ({ type: 'added', instance, revision });
-
-/** From the last list on, because sorting one that is almost in order costs a fraction of sorting the whole map. */
-const merge = (last: readonly ServiceInstance[], events: readonly ServiceEvent[]): readonly ServiceInstance[] => {
-  const gone = new Set<ServiceInstance>();
-  const come: ServiceInstance[] = [];
-  for (const event of events) {
-    if (event.previous) gone.add(event.previous);
-    if (event.type !== 'removed') come.push(event.instance);
-  }
-  return Object.freeze([...last, ...come].filter((instance) => !gone.has(instance)).sort(byId));
-};
-
-const byId = (a: ServiceInstance, b: ServiceInstance): number => compare(a.id, b.id) || compare(a.address, b.address);
-
-const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
