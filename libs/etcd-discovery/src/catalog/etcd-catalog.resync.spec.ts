@@ -180,8 +180,11 @@ describe('when a list fails', () => {
     await world.clock.advance(1);
     world.up('s', 'late');
     world.etcd.compact();
-    await world.clock.advance(200);
-    expect(share.snapshot?.instances).toHaveLength(1_002);
+    const complete = async () => {
+      await world.clock.advance(10);
+      expect(share.snapshot?.instances).toHaveLength(1_002);
+    };
+    await vi.waitFor(complete, { timeout: 10_000, interval: 1 });
   });
 
   it('because etcd does not answer, calls run into their deadline and the list comes when it answers', async () => {

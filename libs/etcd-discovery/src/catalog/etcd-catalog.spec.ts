@@ -87,9 +87,13 @@ describe('acquiring a service', () => {
     world.etcd.write(
       Array.from({ length: 2_500 }, (_, i) => ({ put: `/services/s/i${i}`, value: stored('s', `i${i}`) })),
     );
-    const { share } = await listed(world);
-    expect(share.snapshot?.instances).toHaveLength(2_500);
-    expect(world.etcd.ranges.filter(({ key }) => key.startsWith('/services/s/'))).toHaveLength(3);
+    const share = world.catalog.acquire('s');
+    const complete = async () => {
+      await world.clock.advance(1);
+      expect(share.snapshot?.instances).toHaveLength(2_500);
+    };
+    await vi.waitFor(complete, { timeout: 10_000, interval: 1 });
+    expect(world.etcd.ranges.filter(({ key }) => key.startsWith('/services/s/'))).toHaveLength(4);
   });
 });
 

@@ -5,6 +5,7 @@ import { staticInstances } from '../instance/static-instance.js';
 import type { ResolvedDiscoveryOptions } from '../options/resolved-options.js';
 import { systemClock, type Clock, type Random } from '../utils/clock.js';
 import type { Log } from '../utils/log.js';
+import { Turns } from '../utils/turns.js';
 import { noConnections, tcpProbe, type ConnectionCheck, type Probe } from './connection-check.js';
 import { KeyReader, type AcceptInstance } from './key-reader.js';
 import { Listeners } from './listeners.js';
@@ -43,6 +44,9 @@ export interface EtcdCatalogDeps {
   readonly endpoints?: readonly string[];
 }
 
+/** Keys of a list that are passed on in one turn of the event loop: 1 ms, and 5 ms in a process that has just started. */
+const APPLIED_IN_A_TURN = 1_000;
+
 interface Entry {
   readonly watch: ServiceWatch;
   readonly shares: Set<Subscription>;
@@ -60,6 +64,8 @@ export class EtcdCatalog implements ServiceCatalog {
   private readonly snapshotFile: SnapshotStore | undefined;
   private namespaceWatch: NamespaceWatch | undefined;
   private readonly namespaceShares = new Set<NamespaceShare>();
+  /** A list of the namespace is being passed on to the services. */
+  private applyingList = false;
   private closed = false;
   /** Ends the wait for a namespace that etcd is silent about. */
   private cancelStandIn: (() => void) | undefined;
@@ -173,20 +179,20 @@ export class EtcdCatalog implements ServiceCatalog {
     if (shares.size > 0) return;
     // A watch of the namespace keeps every service that has something to show, with or without users.
     // One that was left to its own watch goes on with it until the next list: what it has seen since, nobody else has.
-    const listed = this.namespaceWatch?.listedRevision !== undefined;
+    const listed = this.applyingList || this.namespaceWatch?.listedRevision !== undefined;
     if (listed && (watch.feedsItself || isOfInterest(watch))) return;
     this.entries.delete(watch.service);
     watch.close();
   }
 
   private openNamespace(): NamespaceWatch {
-    const watch = new NamespaceWatch(this.deps, {
+    const watch: NamespaceWatch = new NamespaceWatch(this.deps, {
       known: (service, kv) => {
         const watch = this.entries.get(service)?.watch;
         // What its own watch knows has gaps of its own.
         return watch?.feedsItself ? undefined : watch?.known(kv);
       },
-      listed: (...list) => this.namespaceListed(...list),
+      listed: (...list) => this.namespaceListed(watch, ...list),
       changed: (services) => this.namespaceChanged(services),
       healthChanged: (health) => this.namespaceHealthChanged(health),
     });
@@ -208,24 +214,50 @@ export class EtcdCatalog implements ServiceCatalog {
     namespace.standIn();
   }
 
-  private namespaceListed(
+  /** With turns of the event loop in between; the namespace's watch begins when this is over. */
+  private async namespaceListed(
+    namespace: NamespaceWatch,
     services: ReadonlyMap<string, readonly KnownKey[]>,
     revision: number,
     newestRevision: number,
-  ): void {
+  ): Promise<void> {
     this.cancelStandIn?.();
     const remembered = this.snapshotFile?.services() ?? [];
-    for (const service of new Set([...services.keys(), ...this.fixed.keys(), ...this.entries.keys(), ...remembered])) {
-      const entry = this.entries.get(service) ?? this.addEntry(service);
-      const { watch } = entry;
-      // Its own watch was faster than this list: taking the list would go back in time. It passes over with the next.
-      if (watch.feedsItself && watch.revision > revision) continue;
-      watch.stopFeedingItself();
-      watch.listed(services.get(service) ?? [], revision, newestRevision);
-      // Whatever its own watch said last, or that it never had one: from here on the namespace's speaks for it.
-      if (this.namespaceWatch) watch.healthChanged(this.namespaceWatch.health);
-      this.dropIfUnused(entry);
+    const names = new Set([...services.keys(), ...this.fixed.keys(), ...this.entries.keys(), ...remembered]);
+    const turns = new Turns(APPLIED_IN_A_TURN);
+    this.applyingList = true;
+    try {
+      for (const service of names) {
+        const keys = services.get(service) ?? [];
+        const wait = turns.before(keys.length);
+        if (wait) await wait;
+        if (this.closed || this.namespaceWatch !== namespace) return;
+        this.serviceListed(namespace, service, keys, revision, newestRevision);
+      }
+      // Those that somebody began to use meanwhile have no key in the list.
+      const meanwhile = [...this.entries.keys()].filter((service) => !names.has(service));
+      for (const service of meanwhile) this.serviceListed(namespace, service, [], revision, newestRevision);
+    } finally {
+      this.applyingList = false;
     }
+  }
+
+  private serviceListed(
+    namespace: NamespaceWatch,
+    service: string,
+    keys: readonly KnownKey[],
+    revision: number,
+    newestRevision: number,
+  ): void {
+    const entry = this.entries.get(service) ?? this.addEntry(service);
+    const { watch } = entry;
+    // Its own watch was faster than this list: taking the list would go back in time. It passes over with the next.
+    if (watch.feedsItself && watch.revision > revision) return;
+    watch.stopFeedingItself();
+    watch.listed(keys, revision, newestRevision);
+    // Whatever its own watch said last, or that it never had one: from here on the namespace's speaks for it.
+    watch.healthChanged(namespace.health);
+    this.dropIfUnused(entry);
   }
 
   private namespaceChanged(services: ReadonlyMap<string, readonly KeyChange[]>): void {

@@ -25,7 +25,7 @@ export interface ListWatchSink<T> extends ListReader<T> {
    * Everything there is at `revision`. `newestRevision` is later only where the list could not be read at one revision:
    * then parts of it are as new as that, and what the others lack comes next, as changes.
    */
-  listed(items: readonly T[], revision: number, newestRevision: number): void;
+  listed(items: readonly T[], revision: number, newestRevision: number): void | Promise<void>;
   /** What came after the list; of each watched range every revision once and in order. */
   changed(events: readonly WatchEvent[], header: EtcdHeader): void;
   healthChanged(health: WatchHealth): void;
@@ -129,7 +129,8 @@ export class ListWatch<T> {
       if (this.overtaken >= MOST_OVERTAKEN) return await this.watch(signal);
       const listing = await this.listAgain(signal);
       if (signal.aborted) return { kind: 'closed' };
-      this.publish(listing);
+      await this.publish(listing);
+      if (signal.aborted) return { kind: 'closed' };
       return await this.watch(signal, listing);
     } catch (error) {
       const end = endOf(error);
@@ -151,12 +152,12 @@ export class ListWatch<T> {
     return listing;
   }
 
-  private publish({ items, header, newestRevision }: Listing<T>): void {
+  private async publish({ items, header, newestRevision }: Listing<T>): Promise<void> {
     this.hasListed = true;
     this.gap.listed();
     // Whoever waited for this list should not read that etcd has not answered; a stale one stays so until it is watched.
     if (this.current.state === 'pending') this.report({ state: 'live', since: new Date() });
-    this.sink.listed(items, header.revision, newestRevision);
+    await this.sink.listed(items, header.revision, newestRevision);
   }
 
   /**
@@ -195,7 +196,8 @@ export class ListWatch<T> {
         listing = late;
         this.history.startsAt({ ...late.header, revision: late.newestRevision });
         this.overtaken = 0;
-        this.publish(late);
+        await this.publish(late);
+        if (over.signal.aborted) return;
         live();
         watches.deliver();
       };

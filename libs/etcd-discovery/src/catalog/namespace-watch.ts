@@ -10,7 +10,7 @@ export interface NamespaceWatchSink {
   /** What is known of a key of the service, if it was read of exactly this state of it. */
   known(service: string, kv: EtcdKeyValue): KnownKey | undefined;
   /** Every key of every service at one revision; parts of it may be as new as `newestRevision`. */
-  listed(services: ReadonlyMap<string, readonly KnownKey[]>, revision: number, newestRevision: number): void;
+  listed(services: ReadonlyMap<string, readonly KnownKey[]>, revision: number, newestRevision: number): Promise<void>;
   changed(services: ReadonlyMap<string, readonly KeyChange[]>): void;
   healthChanged(health: WatchHealth): void;
 }
@@ -38,14 +38,14 @@ export class NamespaceWatch {
         const known = this.sink.known(service, kv);
         return known && { service, known };
       },
-      listed: (items, revision, newestRevision) => {
-        this.revision = newestRevision;
-        this.standingIn = false;
-        this.sink.listed(
+      listed: async (items, revision, newestRevision) => {
+        await this.sink.listed(
           byService(items, ({ known }) => known),
           revision,
           newestRevision,
         );
+        this.revision = newestRevision;
+        this.standingIn = false;
         this.listings.call();
       },
       changed: (events) => {

@@ -114,18 +114,18 @@ describe('a list', () => {
   };
   const passing = (_: RangeRequest, answer: () => RangeResponse) => answer();
 
-  it('takes pages of 1,000 instances, and of fewer keys where values are large', async () => {
+  it('takes pages of 1,000 instances, of fewer keys at first and where values are large', async () => {
     expect(
       await listing(
         Array.from({ length: 2_500 }, () => 300),
         passing,
       ),
-    ).toEqual([1_000, 1_000, 1_000]);
+    ).toEqual([250, 500, 1_000, 1_000]);
     const limits = await listing(
       Array.from({ length: 1_900 }, (_, i) => (i < 1_000 ? 16_000 : 300)),
       passing,
     );
-    expect(limits).toEqual([1_000, 130, 260, 520]);
+    expect(limits).toEqual([250, 130, 130, 130, 130, 130, 130, 169, 338, 676]);
   });
 
   it('keeps the lesson for the next list', async () => {
@@ -146,7 +146,7 @@ describe('a list', () => {
         return page;
       },
     );
-    expect(limits.slice(0, 7)).toEqual([1_000, 250, 63, 16, 4, 1, 1]);
+    expect(limits.slice(0, 7)).toEqual([250, 63, 16, 4, 1, 1, 1]);
     const never = listing([1, 1], () => {
       throw new EtcdRequestError('too-large', 'message larger than max');
     });
@@ -159,7 +159,7 @@ describe('a list', () => {
       pages.timedOut();
       return pages.keys;
     });
-    expect(sizes).toEqual([250, 63, 16, 8, 8, 8]);
+    expect(sizes).toEqual([63, 16, 8, 8, 8, 8]);
     pages.refused();
     pages.refused();
     pages.timedOut();
