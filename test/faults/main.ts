@@ -4,6 +4,8 @@
  */
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
+import { defects } from './defects/defects.js';
+import { runDefects } from './defects/run-defects.js';
 import { faultRows } from './rows/index.js';
 import type { FaultRow, RowResult } from './support/fault-row.js';
 import { rowLine, runRow } from './support/run-row.js';
@@ -13,6 +15,7 @@ const usage = `npm run faults -- [options]
   --row N       only this row; several: --row 9,10 or --row 9 --row 10
   --quick       short leases and outages, and only the rows that take seconds: what CI runs
   --soak        the rows that need ten minutes too
+  --defects     puts each seeded defect into a copy of the code and runs the test that is to catch it
   --json FILE   everything that was measured
   --list        the rows`;
 
@@ -22,6 +25,7 @@ const parse = () =>
       row: { type: 'string', multiple: true },
       quick: { type: 'boolean', default: false },
       soak: { type: 'boolean', default: false },
+      defects: { type: 'boolean', default: false },
       json: { type: 'string' },
       list: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -43,6 +47,19 @@ const chosenRows = ({ row, quick, soak }: ReturnType<typeof parse>): readonly Fa
     });
 };
 
+/** Exit code 0 only if every defect is caught. */
+const seededDefects = async (jsonFile?: string): Promise<void> => {
+  console.log(`… ${defects.length} defects; first the tests that are to catch them, on sound code`);
+  const results = await runDefects(({ name, outcome, by, reason, seconds }) =>
+    console.log(`${outcome.padEnd(14)} ${name} [${seconds} s]: ${by}${reason === undefined ? '' : `: ${reason}`}`),
+  );
+  const caught = results.filter(({ outcome }) => outcome === 'caught').length;
+  const ok = caught === results.length;
+  if (jsonFile) await writeFile(jsonFile, `${JSON.stringify({ holds: ok, defects: results }, null, 2)}\n`);
+  console.log(`defects: ${caught} of ${results.length} caught (goal: all, at least 15): ${ok ? 'holds' : 'MISSED'}`);
+  if (!ok) process.exitCode = 1;
+};
+
 const table = (results: readonly RowResult[]): string => results.map(rowLine).join('\n');
 
 const summary = (results: readonly RowResult[]): string => {
@@ -57,6 +74,7 @@ const main = async (): Promise<void> => {
     for (const { id, takes, title } of faultRows) console.log(`${id.padEnd(4)} ${takes.padEnd(8)} ${title}`);
     return;
   }
+  if (options.defects) return seededDefects(options.json);
   const results: RowResult[] = [];
   const stray: string[] = [];
   // A promise nobody awaits, or an event nobody hears, would end a user's process.

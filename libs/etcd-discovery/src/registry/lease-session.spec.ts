@@ -264,6 +264,19 @@ describe('the lease of a process', () => {
     expect(session.trouble).toBeUndefined();
   });
 
+  it('is overdue one TTL after the last renewal that was confirmed had been sent', async () => {
+    await startWith();
+    await clock.advance(4_000);
+    const lastSentAt = keepAlivesAt.at(-1)!;
+    etcd.goDown({ keepLeases: true });
+    await clock.advance(lastSentAt + 9_990 - clock.now());
+    expect(session.lease).toBeDefined();
+    await clock.advance(20);
+    expect(session.lease).toBeUndefined();
+    expect(types().at(-1)).toBe('overdue');
+    etcd.comeBack();
+  });
+
   it('goes on renewing after single failures without anybody noticing', async () => {
     await startWith();
     let n = 0;
