@@ -105,6 +105,17 @@ describe('the endpoints of a role', () => {
     expect(rotation.current().endpoint).toBe('c');
   });
 
+  it('start where others have found etcd, unless some have been tried already', () => {
+    rotation.startAt('c');
+    const connection = rotation.current();
+    expect(connection.endpoint).toBe('c');
+    rotation.startAt('b');
+    expect(rotation.current()).toBe(connection);
+    rotation.failed(connection);
+    rotation.startAt('b');
+    expect(rotation.current().endpoint).toBe('a');
+  });
+
   it('start a new round where another role has found etcd, unless a connection is in use', () => {
     for (let n = 0; n < 3; n++) rotation.failed(rotation.current());
     rotation.restart('c');

@@ -80,6 +80,12 @@ export class EndpointRotation<C extends RotatedConnection> {
     connection.retire(() => this.live.delete(connection));
   }
 
+  /** `endpoint` works for others: a role that has yet to try any begins there. */
+  startAt(endpoint: string): void {
+    const index = this.endpoints.indexOf(endpoint);
+    if (!this.connection && this.failures === 0 && index >= 0) this.index = index;
+  }
+
   /** A new round over all endpoints; without a connection it starts at `endpoint`, which works for others. */
   restart(endpoint: string): void {
     this.failures = 0;

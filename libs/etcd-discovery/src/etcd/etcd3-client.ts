@@ -84,7 +84,11 @@ class Etcd3Client implements EtcdClient {
     };
     // A random first endpoint spreads the clients of a fleet over the members.
     const first = Math.floor(random() * endpoints.length);
-    const role = () => new EtcdRole({ endpoints, first, connect, gate, clock });
+    // An endpoint that swallows everything costs the first role a dial's time, and only that one.
+    const reached = (endpoint: string) => {
+      for (const each of [this.unary, this.watching, this.leasing]) each.rotation.startAt(endpoint);
+    };
+    const role = () => new EtcdRole({ endpoints, first, connect, gate, clock, reached });
     this.connectivity = gate;
     this.unary = role();
     this.watching = role();

@@ -15,6 +15,8 @@ export interface RoleDeps {
   readonly connect: (endpoint: string) => Etcd3Connection;
   readonly gate: ProbingGate;
   readonly clock: Clock;
+  /** Told after every request that was answered. */
+  readonly reached: (endpoint: string) => void;
 }
 
 export interface RoleRequest extends AttemptOptions {
@@ -92,6 +94,7 @@ export class EtcdRole {
       connection = this.rotation.current();
       const result = await work(connection);
       this.rotation.succeeded(connection);
+      this.deps.reached(connection.endpoint);
       return result;
     } catch (error) {
       const failure =

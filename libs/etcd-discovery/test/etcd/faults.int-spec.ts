@@ -210,6 +210,17 @@ describe('an etcd that fails', () => {
     expect(etcd.endpoint).toBe(server.endpoint);
   });
 
+  it('is not looked for again by every role where the first has found nothing', async () => {
+    const mute = await proxy();
+    mute.freeze();
+    const etcd = client(mute.endpoint, server.endpoint);
+    await expect.poll(() => failureOf(etcd.range({ key: prefix })), { timeout: 6_000 }).toBe('none');
+    const { id } = await etcd.grantLease(60);
+    await etcd.keepAliveLease(id);
+    await etcd.range({ key: prefix }, { via: 'watch' });
+    expect(mute.accepted).toBe(1);
+  });
+
   it('is not sent a transaction twice when the answer to the first is lost', async () => {
     const between = await proxy();
     const etcd = client(between.endpoint, server.endpoint);
