@@ -2,6 +2,7 @@ import type { FaultRow } from '../support/fault-row.js';
 import { callbackRows } from './callback.rows.js';
 import { etcdClusterRows } from './etcd-cluster.rows.js';
 import { etcdDataRows } from './etcd-data.rows.js';
+import { endpointRows } from './endpoints.rows.js';
 import { etcdServerRows } from './etcd-server.rows.js';
 import { identityRows } from './identity.rows.js';
 import { instanceRows } from './instance.rows.js';
@@ -22,6 +23,7 @@ export const faultRows: readonly FaultRow[] = [
   callbackRows,
   etcdClusterRows,
   etcdDataRows,
+  endpointRows,
   etcdServerRows,
   identityRows,
   instanceRows,
