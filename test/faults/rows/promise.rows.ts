@@ -3,11 +3,10 @@ import { EtcdCluster } from '../../support/etcd-cluster.js';
 import { EtcdServer } from '../../support/etcd-server.js';
 import { RawEtcd } from '../../support/raw-etcd.js';
 import type { FaultRow } from '../support/fault-row.js';
-import { Fleet } from '../support/fleet.js';
+import { Fleet, cacheEqualsEtcd } from '../support/fleet.js';
 import { IdleClient } from '../support/idle-client.js';
 import { ManyInstances } from '../support/many-instances.js';
 import type { RowContext } from '../support/row-context.js';
-import { cacheEqualsEtcd } from '../support/fleet.js';
 import { kept, keysUnderLeases } from '../support/under-load.js';
 
 /** P1: etcd killed, and again paused, for `seconds` each, under load, with an idle client beside. */
@@ -33,6 +32,7 @@ const etcdAway = async (row: RowContext, seconds: number): Promise<void> => {
     const equal = await cacheEqualsEtcd(row, fleet.discovery, etcd.endpoint);
     const { calls, failures } = await load.stop();
     row.figure(`${what}: calls`, calls, '', { atLeast: 150 * seconds });
+    if (failures.length > 0) console.log([...new Set(failures)].slice(0, 5).join('; '));
     row.figure(`${what}: failed calls`, failures.length, '', { atMost: 0 });
     row.figure(`${what}: lowest instance count`, fleet.following.lowest(told), '', { atLeast: 2 });
     row.figure(`${what}: cache equals etcd after`, equal, 'ms', { atMost: 3_000 });
