@@ -98,11 +98,19 @@ export class ListWatch<T> {
       last = await this.attempt(signal);
       if (signal.aborted) return;
       if (last.overtaken) this.overtaken += 1;
-      if (last.kind !== 'reconcile') await this.failed(last.error);
+      if (last.kind !== 'reconcile' && !this.mayBeAnsweredElsewhere(last)) await this.failed(last.error);
       if (signal.aborted) return;
       // The client under us was closed first; there is nothing left to wait for.
       if (last.kind === 'closed') return;
     }
+  }
+
+  /**
+   * While the gate is open not every endpoint has failed: whoever waits for the first list must not be told that etcd
+   * refused because one member was silent. Once they all have, the gate says so.
+   */
+  private mayBeAnsweredElsewhere({ kind }: AttemptEnd): boolean {
+    return kind === 'lost' && !this.hasListed && this.deps.etcd.gate.state.open;
   }
 
   /** Waits until it is time for the next attempt. */
