@@ -61,7 +61,7 @@ const pausedUnderMany = async (
   const many = await ManyInstances.start(row, endpoints, { name: what.replaceAll(' ', '-') });
   const raw = row.defer(new RawEtcd(healthy), (client) => client.close());
   const before = await keysUnderLeases(row, raw);
-  const load = many.load();
+  const stopLoad = await many.load();
   await delay(500);
   // 15 s at the default TTL.
   await pause(1.5 * row.ttlMs);
@@ -69,7 +69,7 @@ const pausedUnderMany = async (
   row.figure(`${what}: keys that expired, of ${before.length}`, before.length - (await kept(row, raw, before)));
   row.figure(`${what}: every client equals etcd after`, equal, 'ms', { atMost: 3_000 });
   await delay(row.ttlMs);
-  const { calls, failed } = await load();
+  const { calls, failed } = await stopLoad();
   row.figure(`${what}: calls`, calls, '', { atLeast: 1_000 });
   row.figure(`${what}: failed calls`, failed, '', { atMost: 0 });
   row.figure(`${what}: lowest instance count, of 10`, many.lowest(), '', { atLeast: 5 });

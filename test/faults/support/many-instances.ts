@@ -41,11 +41,19 @@ export class ManyInstances {
     return many;
   }
 
-  /** 70 calls a second to each service, from the first client; the returned function ends them and counts. */
-  load(): () => Promise<{ calls: number; failed: number }> {
-    const [client] = this.clients;
-    const loads = this.services.map((service) => {
-      const stub = this.row.defer(echoClient(`etcd://${client!.connection}/${service}`), (open) => open.close());
+  /**
+   * 70 calls a second to each service, from the first client, once that is connected to every instance; the function it
+   * resolves with ends them and counts.
+   */
+  async load(): Promise<() => Promise<{ calls: number; failed: number }>> {
+    const stubs = this.services.map((service) =>
+      this.row.defer(echoClient(`etcd://${this.clients[0]!.connection}/${service}`), (open) => open.close()),
+    );
+    await eventually('every instance is connected', async () => {
+      await Promise.all(stubs.map((stub) => say(stub, 'connect').catch(() => undefined)));
+      return this.services.every((service) => this.connected(service) === INSTANCES);
+    });
+    const loads = stubs.map((stub) => {
       const load = new SteadyLoad((text) => say(stub, text, 0, 1_000), 70);
       return this.row.defer(load, (running) => running.stop());
     });
@@ -73,6 +81,11 @@ export class ManyInstances {
       this.services.map((service) => cacheEqualsEtcd(this.row, discovery, etcd, service)),
     );
     return Math.max(...(await Promise.all(each)));
+  }
+
+  private connected(service: string): number {
+    const { instances = [] } = this.clients[0]!.discovery.describe(service).clients[0] ?? {};
+    return instances.filter(({ state }) => state === 'ready').length;
   }
 
   async stop(): Promise<void> {
