@@ -3,7 +3,7 @@ import { experimental } from '@grpc/grpc-js';
 import { balancers } from '../balancing/balancer-directory.js';
 import { connections } from '../catalog/connection-directory.js';
 import { systemClock } from '../utils/clock.js';
-import { createLoadBalancerClass } from './balancer/etcd-load-balancer.js';
+import { createLoadBalancerClass } from './balancer/load-balancer-class.js';
 import { LoadBalancerConfig } from './balancer/load-balancer-config.js';
 import { LB_POLICY_NAME } from './resolver/discovery-endpoint.js';
 import { createResolverClass } from './resolver/etcd-resolver.js';

@@ -16,7 +16,8 @@ import {
 } from '../resolver/discovery-endpoint.js';
 import { BalancedChild } from './balanced-child.js';
 import { DiscoveryPicker, NothingToCallPicker } from './discovery-picker.js';
-import { LoadBalancerConfig } from './load-balancer-config.js';
+import { GradualStart } from './gradual-start.js';
+import { LoadBalancerConfig, sameConfig } from './load-balancer-config.js';
 import { subchannelOptions } from './subchannel-options.js';
 
 /**
@@ -29,6 +30,7 @@ const SETTLE_MS = 200;
 /** Above this many instances a picker per connection that opens would cost more than the calls. */
 const LARGE = 100;
 const BATCH_MS = 10;
+const BATCH_AT_START_MS = 100;
 
 export interface LoadBalancerDeps {
   readonly balancers: BalancerDirectory;
@@ -45,6 +47,9 @@ export class EtcdLoadBalancer implements experimental.LoadBalancer, LiveBalancer
   service = '';
 
   private readonly children = new Map<string, BalancedChild>();
+  /** Those of the last list that are not children yet. */
+  private readonly newcomers: GradualStart<DiscoveryEndpoint>;
+  private subchannelOptions: ChannelOptions = {};
   private configured: PolicyConfig = { policy: 'least_request' };
   private active: { readonly policy: PolicyConfig; readonly picker: Picker } | undefined;
   private policyError: string | undefined;
@@ -65,7 +70,9 @@ export class EtcdLoadBalancer implements experimental.LoadBalancer, LiveBalancer
   constructor(
     private readonly helper: experimental.ChannelControlHelper,
     private readonly deps: LoadBalancerDeps,
-  ) {}
+  ) {
+    this.newcomers = new GradualStart(deps.clock, (endpoints) => this.add(endpoints));
+  }
 
   updateAddressList(
     list: experimental.StatusOr<experimental.Endpoint[]>,
@@ -96,6 +103,7 @@ export class EtcdLoadBalancer implements experimental.LoadBalancer, LiveBalancer
 
   destroy(): void {
     this.destroyed = true;
+    this.newcomers.stop();
     this.cancelWait?.();
     this.cancelBatch?.();
     this.leaveDirectory?.();
@@ -143,24 +151,42 @@ export class EtcdLoadBalancer implements experimental.LoadBalancer, LiveBalancer
     // Children report while they are made and unmade; one picture at the end is enough.
     this.updating = true;
     const generation = ++this.generation;
+    const newcomers: DiscoveryEndpoint[] = [];
     for (const endpoint of endpoints) {
       const known = this.children.get(endpoint.address);
-      if (known) {
-        known.update(endpoint, generation);
-        continue;
-      }
-      const child = new BalancedChild(endpoint, generation, this.helper, options, this.deps.clock, () =>
-        this.onChildChange(endpoint.address),
-      );
-      this.children.set(endpoint.address, child);
-      child.connect();
+      if (known) known.update(endpoint, generation);
+      else newcomers.push(endpoint);
     }
+    this.subchannelOptions = options;
+    this.newcomers.start(newcomers);
     for (const child of this.children.values()) {
       if (child.generation === generation) continue;
       this.children.delete(child.address);
       child.destroy();
     }
     this.updating = false;
+  }
+
+  private add(endpoints: readonly DiscoveryEndpoint[]): void {
+    const { updating } = this;
+    this.updating = true;
+    for (const endpoint of endpoints) {
+      const { address } = endpoint;
+      const { helper, subchannelOptions: options, deps, generation } = this;
+      const child = new BalancedChild(endpoint, generation, helper, options, deps.clock, () =>
+        this.onChildChange(address),
+      );
+      this.children.set(address, child);
+      child.connect();
+    }
+    this.updating = updating;
+    if (!updating) this.publishSoon();
+  }
+
+  /** While the connections of a large service begin, each picker is soon out of date. */
+  private publishSoon(): void {
+    const ms = this.newcomers.isUnderWay ? BATCH_AT_START_MS : BATCH_MS;
+    this.cancelBatch ??= this.deps.clock.after(ms, () => this.publish());
   }
 
   /**
@@ -171,7 +197,7 @@ export class EtcdLoadBalancer implements experimental.LoadBalancer, LiveBalancer
     if (this.leaveDirectory) this.deps.balancers.connectionChanged(this.service, address);
     if (this.updating || this.publishScheduled) return;
     if (this.children.size > LARGE) {
-      this.cancelBatch ??= this.deps.clock.after(BATCH_MS, () => this.publish());
+      this.publishSoon();
       return;
     }
     this.publishScheduled = true;
@@ -188,7 +214,7 @@ export class EtcdLoadBalancer implements experimental.LoadBalancer, LiveBalancer
     const all = [...this.children.values()];
     if (all.length === 0) return this.fail(this.emptyReason);
     const ready = all.filter((child) => child.state === connectivityState.READY);
-    const unsettled = all.some((child) => !child.settled);
+    const unsettled = this.newcomers.isUnderWay || all.some((child) => !child.settled);
     if (ready.length > 0 && (this.isServing || !unsettled || this.waitIsOver)) return this.serve(ready, all);
     if (ready.length > 0) this.startWait();
     if (unsettled) return this.wait();
@@ -270,24 +296,3 @@ export class EtcdLoadBalancer implements experimental.LoadBalancer, LiveBalancer
     this.helper.updateState(state, picker, failure);
   }
 }
-
-/** Equal but for the order of keys; functions, as the key of a hash, by identity. */
-const sameConfig = (a: PolicyConfig, b: PolicyConfig): boolean => {
-  const keys = Object.keys(a);
-  return (
-    keys.length === Object.keys(b).length &&
-    keys.every(
-      (key) => a[key] === b[key] || (typeof a[key] !== 'function' && JSON.stringify(a[key]) === JSON.stringify(b[key])),
-    )
-  );
-};
-
-type LoadBalancerClass = Parameters<typeof experimental.registerLoadBalancerType>[1];
-
-/** The class grpc-js is given: its constructor takes what grpc-js passes and nothing else. */
-export const createLoadBalancerClass = (deps: LoadBalancerDeps): LoadBalancerClass =>
-  class extends EtcdLoadBalancer {
-    constructor(helper: experimental.ChannelControlHelper) {
-      super(helper, deps);
-    }
-  };

@@ -23,3 +23,14 @@ export class LoadBalancerConfig implements experimental.TypedLoadBalancingConfig
     return new LoadBalancerConfig({ ...json, policy });
   }
 }
+
+/** Equal but for the order of keys; functions, as the key of a hash, by identity. */
+export const sameConfig = (a: PolicyConfig, b: PolicyConfig): boolean => {
+  const keys = Object.keys(a);
+  return (
+    keys.length === Object.keys(b).length &&
+    keys.every(
+      (key) => a[key] === b[key] || (typeof a[key] !== 'function' && JSON.stringify(a[key]) === JSON.stringify(b[key])),
+    )
+  );
+};
