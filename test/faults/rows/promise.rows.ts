@@ -66,13 +66,15 @@ const pausedUnderMany = async (
   // 15 s at the default TTL.
   await pause(1.5 * row.ttlMs);
   const equal = await many.equalEtcd(healthy);
-  row.figure(`${what}: keys that expired, of ${before.length}`, before.length - (await kept(row, raw, before)));
   row.figure(`${what}: every client equals etcd after`, equal, 'ms', { atMost: 3_000 });
   await delay(row.ttlMs);
+  // At the end: a resumed leader may revoke leases some time later.
+  row.figure(`${what}: keys that expired, of ${before.length}`, before.length - (await kept(row, raw, before)));
   const { calls, failed } = await stopLoad();
   row.figure(`${what}: calls`, calls, '', { atLeast: 1_000 });
   row.figure(`${what}: failed calls`, failed, '', { atMost: 0 });
-  row.figure(`${what}: lowest instance count, of 10`, many.lowest(), '', { atLeast: 5 });
+  const lowest = row.figure(`${what}: lowest instance count, of 10`, many.lowest(), '', { atLeast: 5 });
+  if (lowest < 5) console.log(many.story());
   row.figure(`${what}: instances missing at the end`, many.missing(), '', { atMost: 0 });
   await many.stop();
 };

@@ -70,6 +70,13 @@ export class ManyInstances {
     return Math.min(...this.followings.map((following, at) => following.lowest(this.told[at])));
   }
 
+  /** What the client that showed the fewest was told meanwhile, for messages. */
+  story(): string {
+    const lows = this.followings.map((following, at) => following.lowest(this.told[at]));
+    const worst = lows.indexOf(Math.min(...lows));
+    return `client ${Math.floor(worst / this.services.length)}: ${this.followings[worst]!.story()}`;
+  }
+
   /** Instances that are not shown, over all clients. */
   missing(): number {
     return this.followings.reduce((sum, { size }) => sum + INSTANCES - size, 0);
