@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import type { EtcdClient, EtcdHeader, KeyRange, WatchEvent } from '../etcd/etcd-client.js';
 import { isEtcdFailure } from '../etcd/etcd-status.js';
+import { HEARTBEAT_MS } from '../etcd/watch-stream.js';
 import { sleep } from '../utils/abort.js';
 import type { Clock, Random } from '../utils/clock.js';
 import type { Log } from '../utils/log.js';
@@ -214,8 +215,11 @@ export class ListWatch<T> {
           if (!listing) return void listLate(headers).catch((error: unknown) => finish(endOf(error)));
           const { header } = listing;
           // Accepted from a revision that is yet to come, the watch of a restored etcd would be silent until then; and
-          // who knows whose list it was when the connection broke after it.
-          const other = !this.gap.unbroken || headers.some((created) => isBehind(created, header));
+          // who knows whose list it was when the connection broke after it, or this process was stopped meanwhile.
+          const late = clock.now() - startedAt > HEARTBEAT_MS;
+          const other =
+            !this.gap.unbroken ||
+            headers.some((created) => isBehind(created, header) || (late && !this.history.goesOn(created, false)));
           if (other) return finish(behindTheList());
           for (const created of headers) this.history.saw(created);
           live();

@@ -9,6 +9,7 @@ import type {
 import { EtcdRequestError, isEtcdFailure } from '../etcd/etcd-status.js';
 import { encodeKey } from '../etcd/key-codec.js';
 import { listRange, PageSize, type ListOptions } from '../etcd/key-range.js';
+import { HEARTBEAT_MS } from '../etcd/watch-stream.js';
 import type { Clock } from '../utils/clock.js';
 import { Turns } from '../utils/turns.js';
 import { isBehind } from './etcd-history.js';
@@ -55,6 +56,8 @@ interface ListerDeps<T> {
 /** Lists some ranges of etcd as one, through the watch's connection: its token and its member are the watch's. */
 export class RangeList<T> {
   private readonly pages = new PageSize();
+  /** When the list that is being read got its last answer. */
+  private answeredAt: number | undefined;
 
   constructor(private readonly deps: ListerDeps<T>) {}
 
@@ -62,6 +65,7 @@ export class RangeList<T> {
   async full(signal: AbortSignal, at?: EtcdHeader): Promise<Listing<T>> {
     const items: T[] = [];
     let header = at;
+    if (!at) this.answeredAt = undefined;
     for (const range of this.deps.ranges) {
       const options = { pages: this.pages, via: 'watch', signal } as const;
       const pages = listRange(
@@ -82,6 +86,7 @@ export class RangeList<T> {
     const items: T[] = [];
     const unknown: EtcdKeyValue[] = [];
     let header: EtcdHeader | undefined;
+    this.answeredAt = undefined;
     for (const range of this.deps.ranges) {
       const options = { keysOnly: true, via: 'watch', signal } as const;
       for await (const page of listRange(
@@ -111,6 +116,7 @@ export class RangeList<T> {
   async unpinned(signal: AbortSignal): Promise<Listing<T>> {
     const items: T[] = [];
     const pages: { readonly from: Buffer; readonly revision: number }[] = [];
+    this.answeredAt = undefined;
     let header: EtcdHeader | undefined;
     let newest: EtcdHeader | undefined;
     for (const range of this.deps.ranges) {
@@ -177,6 +183,18 @@ export class RangeList<T> {
     this.take(found, items);
   }
 
+  /**
+   * A page is answered within its deadline of 2 s, so that only a process that was stopped sees more time pass from the
+   * question to the answer, or from one answer to the next. More than a heartbeat, and the pages may be of two etcds: the
+   * second one restored or wiped, and grown to the same revision.
+   */
+  private oneSitting(askedAt: number): void {
+    const now = this.deps.clock.now();
+    const pausedMs = now - Math.min(askedAt, this.answeredAt ?? askedAt);
+    this.answeredAt = now;
+    if (pausedMs > HEARTBEAT_MS) throw changedUnderneath(`${Math.round(pausedMs)} ms passed over one of its pages`);
+  }
+
   /** Each request at the revision that `revisionOf` says, and slow ones noted. */
   private pinned(revisionOf: (request: RangeRequest) => number | undefined): Pick<EtcdClient, 'range'> {
     const { etcd, clock } = this.deps;
@@ -184,8 +202,11 @@ export class RangeList<T> {
       range: async (request: RangeRequest, options?: ListOptions) => {
         const startedAt = clock.now();
         try {
-          return await etcd.range({ ...request, revision: revisionOf(request) }, options);
+          const page = await etcd.range({ ...request, revision: revisionOf(request) }, options);
+          this.oneSitting(startedAt);
+          return page;
         } catch (error) {
+          this.answeredAt = clock.now();
           const slow = clock.now() - startedAt >= SLOW_PAGE_MS;
           if (slow && !request.keysOnly && isEtcdFailure(error, 'unreachable')) this.pages.timedOut();
           throw error;
