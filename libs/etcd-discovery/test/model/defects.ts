@@ -15,14 +15,18 @@ const resuming = (etcd: EtcdClient): EtcdClient =>
   changed(etcd, {
     watch: (request, observer) => {
       let { startRevision } = request;
+      let told = false;
       let handle: WatchHandle | undefined;
       const stopping = new AbortController();
       const open = () => {
         handle = etcd.watch(
           { ...request, startRevision },
           {
-            ...observer,
-            created: (header) => observer.created?.(header),
+            created: (header) => {
+              if (!told) observer.created?.(header);
+              told = true;
+            },
+            progress: (header) => observer.progress?.(header),
             events: (events, header) => {
               startRevision = (events.at(-1)?.modRevision ?? 0) + 1;
               observer.events(events, header);

@@ -1,8 +1,9 @@
 import { RECENT_MS } from '../../src/catalog/recent-maximum.js';
 import type { ServiceSubscription, SnapshotChange } from '../../src/catalog/service-catalog.js';
+import { instanceKey } from '../../src/instance/instance-key.js';
 import type { ServiceInstance } from '../../src/instance/service-instance.js';
 import type { Stage } from './stage.js';
-import { faceOf, truthOf } from './truth.js';
+import { faceOf, NAMESPACE, truthOf } from './truth.js';
 
 /** The default of `suspectTimeout`, ms. */
 export const SUSPECT_MS = 300_000;
@@ -79,7 +80,7 @@ export class Follower {
     for (const { type, instance, previous, reason } of events) {
       if (reason === 'suspect') this.suspectSince.set(instance, now);
       if (type !== 'removed' || !previous) continue;
-      const corrupted = this.world.corrupted.has(`${previous.service}/${previous.id}`);
+      const corrupted = this.world.corrupted.has(keyOf(previous));
       if (reason === 'drained' || corrupted) for (const sample of this.recent) sample.count -= 1;
       else if (!previous.suspect) expired += 1;
       else this.suspectLetGo(previous, snapshot.instances);
@@ -129,5 +130,9 @@ export class Follower {
     this.world.violated(what, `${this.who} of ${this.share.service}: ${detail}`);
   }
 }
+
+/** The id of an instance under the plain key is that key. */
+const keyOf = ({ service, id }: ServiceInstance): string =>
+  id.startsWith('/') ? id : instanceKey(NAMESPACE, service, id);
 
 const list = (instances: Iterable<ServiceInstance>): string => [...instances].map(faceOf).join(', ') || 'nothing';

@@ -89,7 +89,7 @@ const STEPS: { readonly [Name in Operation['op']]: (world: World, step: Step<Nam
   corrupt: (world, { n }) => {
     const key = newestKey(world, n);
     if (key === undefined || world.server.mode !== 'up') return;
-    world.corrupted.add(key.slice(NAMESPACE.length + 1));
+    world.corrupted.add(key);
     foreignWrite(world, key, pick(CORRUPT, n));
   },
   plain: (world, { s, there }) =>

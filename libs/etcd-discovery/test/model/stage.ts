@@ -31,7 +31,7 @@ export interface Stage {
   readonly server: ModelServer;
   readonly setting: Setting;
   readonly defect: Defect;
-  /** `service/id` of keys that somebody has overwritten with something unreadable. */
+  /** Keys that somebody has overwritten with something unreadable. */
   readonly corrupted: ReadonlySet<string>;
   /** Nothing that was promised to be exact has been lied about. */
   readonly truthful: boolean;
