@@ -32,7 +32,7 @@ export const recoveryBenchmark: Benchmark = {
     for (const one of series) console.log(line(one));
     const outage = await measureOutage(applications, ttlMs);
     console.log(
-      `after ${outage.outageMs / 1_000} s without etcd: ${outage.expired} of ${outage.applications} keys expired, ` +
+      `after ${outage.outageMs / 1_000} s without etcd: ${outage.expired} of ${outage.applications} keys expired within ${outage.lastExpiryMs.toFixed(0)} ms, ` +
         `p50 ${outage.quantilesMs.p50.toFixed(0)}, p99 ${outage.quantilesMs.p99.toFixed(0)}, all back after ${outage.allBackMs.toFixed(0)} ms; ` +
         `${outage.callsPerApplication.toFixed(1)} calls per application, at most ${outage.peakCallsPerSecond.toFixed(0)}/s, ` +
         `at most ${outage.peakPutsPer100Ms} keys put within 100 ms`,

@@ -16,6 +16,8 @@ export interface OutageResult {
   /** Keys that expired when etcd woke up, and those that stood through it. */
   readonly expired: number;
   readonly kept: number;
+  /** From etcd's awakening until it had removed the last expired key: nobody can be back before, ms. */
+  readonly lastExpiryMs: number;
   /** From etcd's awakening until all stand, and until half of them and 99 % of them were back, ms. */
   readonly allBackMs: number;
   readonly quantilesMs: { readonly p50: number; readonly p99: number };
@@ -107,6 +109,7 @@ const summarise = (
     outageMs,
     expired: expired.size,
     kept: applications - expired.size,
+    lastExpiryMs: (journal.entries.findLast(({ type }) => type === 'delete')?.at ?? awakeAt) - awakeAt,
     allBackMs,
     quantilesMs: { p50: at(back, 0.5), p99: at(back, 0.99) },
     peakPutsPer100Ms: Math.max(0, ...puts.map((from) => puts.filter((one) => one >= from && one < from + 100).length)),
