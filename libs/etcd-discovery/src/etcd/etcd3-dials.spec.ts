@@ -1,0 +1,56 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { EmbeddedEtcd } from '../testing/index.js';
+import { systemClock } from '../utils/clock.js';
+import { Etcd3Connection } from './etcd3-connection.js';
+
+describe('connections that are dialled in the same turn', () => {
+  let etcd: EmbeddedEtcd;
+  let connections: Etcd3Connection[];
+  const warnings: string[] = [];
+  const onWarning = ({ name }: Error) => void warnings.push(name);
+
+  beforeEach(async () => {
+    etcd = await EmbeddedEtcd.start();
+    process.on('warning', onWarning);
+    connections = Array.from(
+      { length: 24 },
+      () => new Etcd3Connection({ endpoint: etcd.endpoint, dialTimeoutMs: 5_000, etcd: {}, clock: systemClock }),
+    );
+  });
+
+  afterEach(async () => {
+    for (const connection of connections) connection.close('the test is over');
+    process.off('warning', onWarning);
+    await etcd.close();
+  });
+
+  it('belong to one channel each: closing some leaves the dials of the others alone', async () => {
+    let sockets = 0;
+    let allDialled!: () => void;
+    const dialled = new Promise<void>((resolve) => (allDialled = resolve));
+    const count = () => {
+      // The embedded etcd relays, and dials, too.
+      if (!new Error('where from').stack?.includes('grpc-js')) return;
+      if (++sockets === connections.length) allDialled();
+    };
+    subscribe('net.client.socket', count);
+    const opened = connections.map((connection) => connection.open());
+    await dialled;
+    const closed = connections.filter((_, i) => i % 2 === 0);
+    for (const connection of closed) connection.close('no longer wanted');
+    await Promise.allSettled(opened);
+    const kept = connections.filter((connection) => !closed.includes(connection));
+    const answers = kept.map((connection) =>
+      connection.unary((driver, call) => driver.kv.range({ key: Buffer.from([0]) }, call), {
+        operation: 'range',
+        timeoutMs: 5_000,
+      }),
+    );
+    await expect(Promise.all(answers)).resolves.toHaveLength(kept.length);
+    unsubscribe('net.client.socket', count);
+    // None was dialled twice.
+    expect(sockets).toBe(connections.length);
+    expect(warnings).toEqual([]);
+  });
+});
