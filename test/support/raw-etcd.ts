@@ -49,7 +49,7 @@ export class RawEtcd {
     await this.client.delete().key(key);
   }
 
-  async put(key: string, value: string): Promise<void> {
+  async put(key: string, value: string | Buffer): Promise<void> {
     await this.client.put(key).value(value);
   }
 
@@ -70,7 +70,7 @@ export class RawEtcd {
   }
 
   /** All at one revision; at most 128, etcd's limit of operations. */
-  async change(puts: Readonly<Record<string, string>>, deletes: readonly string[] = []): Promise<void> {
+  async change(puts: Readonly<Record<string, string | Buffer>>, deletes: readonly string[] = []): Promise<void> {
     await this.client
       .if('\0', 'Version', '==', 0)
       .then(

@@ -4,6 +4,7 @@ import { etcdClusterRows } from './etcd-cluster.rows.js';
 import { etcdDataRows } from './etcd-data.rows.js';
 import { endpointRows } from './endpoints.rows.js';
 import { etcdServerRows } from './etcd-server.rows.js';
+import { dataRows } from './data.rows.js';
 import { identityRows } from './identity.rows.js';
 import { instanceRows } from './instance.rows.js';
 import { lieRows } from './lies.rows.js';
@@ -25,6 +26,7 @@ export const faultRows: readonly FaultRow[] = [
   etcdDataRows,
   endpointRows,
   etcdServerRows,
+  dataRows,
   identityRows,
   instanceRows,
   lieRows,
