@@ -16,6 +16,11 @@ export interface AttemptEnd {
   readonly broke?: boolean;
   /** A compaction was faster than the list or the watch. */
   readonly overtaken?: boolean;
+  /**
+   * The watch was refused for the token or the permission that its stream was opened with, though its list was allowed:
+   * as a rule the token has run out, and the next stream has a new one.
+   */
+  readonly staleToken?: boolean;
 }
 
 export const RECONCILE: AttemptEnd = { kind: 'reconcile', doubtful: true };
@@ -46,7 +51,11 @@ export const endOfWatch = ({ reason, error, compactRevision }: WatchEnd): Attemp
     case 'error':
       return { kind: refusal ? 'refused' : 'lost', broke: true, error: error ?? new Error('the watch broke') };
     case 'canceled':
-      return { kind: 'refused', error: error ?? new Error('etcd cancelled the watch') };
+      return {
+        kind: 'refused',
+        error: error ?? new Error('etcd cancelled the watch'),
+        staleToken: isEtcdFailure(error, 'auth', 'permission-denied'),
+      };
     default: {
       const words = `compacted at revision ${compactRevision ?? 'unknown'}`;
       return { kind: 'refused', overtaken: true, error: error ?? new Error(words) };

@@ -22,9 +22,14 @@ const ENDS: readonly (readonly [name: string, end: WatchEnd, spreadMs: number, l
   ],
   ['the stream breaks without a word', { reason: 'error' }, LOST, 'debug'],
   ['etcd is silent', { reason: 'silent', error: said('unreachable', 'no sign of life') }, LOST, 'debug'],
-  ['a token has run out', { reason: 'canceled', error: said('auth', 'invalid auth token') }, REFUSED, 'warn'],
+  ['a token has run out', { reason: 'canceled', error: said('auth', 'invalid auth token') }, REFUSED, 'debug'],
   ['the log-in is refused', { reason: 'error', error: said('auth', 'authentication failed') }, REFUSED, 'warn'],
-  ['permission is taken away', { reason: 'canceled', error: said('permission-denied', 'denied') }, REFUSED, 'warn'],
+  [
+    'a token has run out, as etcd 3.4 says it',
+    { reason: 'canceled', error: said('permission-denied', 'denied') },
+    REFUSED,
+    'debug',
+  ],
   ['etcd cancels it', { reason: 'canceled', error: said('refused', 'watcher overrun') }, REFUSED, 'warn'],
   ['etcd cancels it without a word', { reason: 'canceled' }, REFUSED, 'debug'],
   ['a message cannot be read', { reason: 'error', error: said('refused', 'unreadable') }, REFUSED, 'warn'],
@@ -80,6 +85,37 @@ describe.each(ENDS)('when %s', (_, end, spreadMs, level) => {
     expect(states).toEqual(['stale because', 'live']);
     expect(log.of(level)).toHaveLength(1);
     expect(log.lines).toHaveLength(1);
+  });
+});
+
+describe('when the watch is refused for its token', () => {
+  const refused: WatchEnd = { reason: 'canceled', error: said('permission-denied', 'denied') };
+
+  it('and again as soon as it has a new one, the log warns', async () => {
+    const { etcd, clock, log } = await watchedWorld(() => 0.5);
+    etcd.endWatches(refused);
+    await clock.advance(REFUSED);
+    expect(log.of('warn')).toEqual([]);
+    etcd.endWatches(refused);
+    await clock.advance(2 * REFUSED);
+    expect(log.of('warn')).toEqual(['warn watch of service "s": denied']);
+  });
+
+  it('and then its list too, the log warns once', async () => {
+    const { etcd, clock, log } = await watchedWorld(() => 0.5);
+    etcd.rangeFailures.push(...Array.from({ length: 3 }, () => said('permission-denied', 'denied')));
+    etcd.endWatches(refused);
+    await clock.advance(10 * REFUSED);
+    expect(log.of('warn')).toEqual(['warn watch of service "s": denied']);
+  });
+
+  it('and only hours later again, that is another token', async () => {
+    const { etcd, clock, log } = await watchedWorld(() => 0.5);
+    for (let time = 0; time < 3; time++) {
+      etcd.endWatches(refused);
+      await clock.advance(60_000);
+    }
+    expect(log.of('warn')).toEqual([]);
   });
 });
 

@@ -58,6 +58,10 @@ export class ListWatch<T> {
   private readonly history = new EtcdHistory();
   private hasListed = false;
   private overtaken = 0;
+  /** A token that ran out is nobody's concern, unless the watch is refused again soon. */
+  private excused = false;
+  /** The failure that lasts was an excused one. */
+  private untold = false;
   private current: WatchHealth = { state: 'pending', since: new Date() };
 
   constructor(
@@ -99,7 +103,9 @@ export class ListWatch<T> {
       last = await this.attempt(signal);
       if (signal.aborted) return;
       if (last.overtaken) this.overtaken += 1;
-      if (last.kind !== 'reconcile' && !this.mayBeAnsweredElsewhere(last)) await this.failed(last.error);
+      const excusable = last.staleToken === true && !this.excused;
+      this.excused ||= excusable;
+      if (last.kind !== 'reconcile' && !this.mayBeAnsweredElsewhere(last)) await this.failed(last.error, excusable);
       if (signal.aborted) return;
       // The client under us was closed first; there is nothing left to wait for.
       if (last.kind === 'closed') return;
@@ -244,19 +250,22 @@ export class ListWatch<T> {
   private steady(): void {
     this.delay.reset();
     this.overtaken = 0;
+    this.excused = false;
   }
 
-  private async failed(error: Error | undefined): Promise<void> {
+  private async failed(error: Error | undefined, excusable = false): Promise<void> {
     if (!this.hasListed && this.deps.standInReady) await this.deps.standInReady;
     if (this.stopping.signal.aborted) return;
     const state = this.hasListed ? 'stale' : 'pending';
-    if (this.current.state === state && this.current.error?.message === error?.message) return;
+    const known = this.current.state === state && this.current.error?.message === error?.message;
+    if (known && (excusable || !this.untold)) return;
+    this.untold = excusable;
     const message = `watch of ${this.subject}: ${error?.message ?? 'ended'}`;
     // The loss of the connection is the gate's to tell, once for all watches; a refusal is this watch's own.
     const refused = isEtcdFailure(error, 'permission-denied', 'auth', 'refused', 'too-large');
-    if (refused) this.deps.log.warn(message);
+    if (refused && !excusable) this.deps.log.warn(message);
     else this.deps.log.debug(message);
-    this.report({ state, error: error ?? this.current.error, since: new Date() });
+    if (!known) this.report({ state, error: error ?? this.current.error, since: new Date() });
   }
 
   private report(health: WatchHealth): void {
