@@ -11,9 +11,9 @@ export class RawEtcd {
   private readonly client: Etcd3;
 
   /** @param endpoints `host:port`, one or several */
-  constructor(endpoints: string | readonly string[]) {
+  constructor(endpoints: string | readonly string[], auth?: { readonly username: string; readonly password: string }) {
     const hosts = [endpoints].flat().map((endpoint) => `http://${endpoint}`);
-    this.client = new Etcd3({ hosts, grpcOptions: { 'grpc.enable_http_proxy': 0 } });
+    this.client = new Etcd3({ hosts, grpcOptions: { 'grpc.enable_http_proxy': 0 }, ...(auth && { auth }) });
   }
 
   async keys(prefix: string): Promise<RawKey[]> {

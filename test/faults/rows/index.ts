@@ -1,17 +1,18 @@
 import type { FaultRow } from '../support/fault-row.js';
+import { authRows } from './auth.rows.js';
 import { callbackRows } from './callback.rows.js';
+import { dataRows } from './data.rows.js';
 import { etcdClusterRows } from './etcd-cluster.rows.js';
 import { etcdDataRows } from './etcd-data.rows.js';
 import { endpointRows } from './endpoints.rows.js';
 import { etcdServerRows } from './etcd-server.rows.js';
-import { dataRows } from './data.rows.js';
 import { identityRows } from './identity.rows.js';
 import { instanceRows } from './instance.rows.js';
 import { lieRows } from './lies.rows.js';
 import { networkRows } from './network.rows.js';
+import { processRows } from './process.rows.js';
 import { promiseRows } from './promise.rows.js';
 import { stormRows } from './storms.rows.js';
-import { processRows } from './process.rows.js';
 import { watchRows } from './watch.rows.js';
 
 const byNumber = (a: FaultRow, b: FaultRow): number =>
@@ -25,6 +26,7 @@ export const faultRows: readonly FaultRow[] = [
   etcdClusterRows,
   etcdDataRows,
   endpointRows,
+  authRows,
   etcdServerRows,
   dataRows,
   identityRows,

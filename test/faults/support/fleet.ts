@@ -205,16 +205,16 @@ export class Fleet {
  * Resolves with how long it took, ms, until the cache of `discovery` holds exactly the instances of `service` that etcd
  * holds, none of them a suspect, with the same values (promise P8).
  *
- * @param etcd a healthy endpoint of etcd
+ * @param etcd a healthy endpoint of etcd, or a client of it where that takes more than its address
  */
 export const cacheEqualsEtcd = async (
   row: RowContext,
   discovery: DiscoveryService,
-  etcd: string,
+  etcd: string | RawEtcd,
   service = 'echo',
   timeoutMs = 20_000,
 ): Promise<number> => {
-  const raw = new RawEtcd(etcd);
+  const raw = typeof etcd === 'string' ? new RawEtcd(etcd) : etcd;
   const startedAt = performance.now();
   let seen = '';
   try {
@@ -235,6 +235,6 @@ export const cacheEqualsEtcd = async (
     );
     return performance.now() - startedAt;
   } finally {
-    raw.close();
+    if (raw !== etcd) raw.close();
   }
 };
