@@ -1,10 +1,6 @@
-import { execFile } from 'node:child_process';
-import { access, constants, mkdir, readdir, rename, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { access, constants } from 'node:fs/promises';
 import { delimiter, dirname, join } from 'node:path';
-import { promisify } from 'node:util';
-
-const run = promisify(execFile);
+import { unpackDebianPackages } from './debian-package.js';
 
 export interface EtcdBinaries {
   readonly etcd: string;
@@ -37,27 +33,6 @@ const etcdctlBeside = async (etcd: string): Promise<string | undefined> => {
   return (await executable(beside)) ? beside : onPath('etcdctl');
 };
 
-/** Debian's packages, downloaded and unpacked without installing them: no root, no service, nothing on port 2379. */
-const unpackDebianPackages = async (target: string): Promise<void> => {
-  const staging = `${target}.${process.pid}`;
-  await mkdir(join(staging, 'lists', 'partial'), { recursive: true });
-  // A package list of our own: the system's may be missing, and updating it needs root.
-  const apt = ['-o', `Dir::State::lists=${join(staging, 'lists')}`, '-o', 'APT::Sandbox::User=root', '-q'];
-  await run('apt-get', [...apt, 'update'], { cwd: staging });
-  await run('apt-get', [...apt, 'download', 'etcd-server', 'etcd-client'], { cwd: staging });
-  const packages = (await readdir(staging)).filter((file) => file.endsWith('.deb'));
-  for (const file of packages) await run('dpkg-deb', ['-x', file, '.'], { cwd: staging });
-  await rm(join(staging, 'lists'), { recursive: true });
-  await mkdir(dirname(target), { recursive: true });
-  await rename(staging, target).catch(async (error: NodeJS.ErrnoException) => {
-    // Another run was faster: use what it left.
-    await rm(staging, { recursive: true, force: true });
-    if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
-  });
-};
-
-const cacheDir = (): string => join(tmpdir(), `etcd-discovery-debian-${process.getuid?.() ?? 0}`);
-
 /**
  * Finds an etcd server: ETCD_BIN, PATH, else Debian's package, unpacked once into a temporary directory.
  *
@@ -74,15 +49,15 @@ export const findEtcd = async (): Promise<EtcdBinaries> => {
   const installed = await onPath('etcd');
   if (installed) return { etcd: installed, etcdctl: await etcdctlBeside(installed), source: 'PATH' };
 
-  const dir = cacheDir();
-  const etcd = join(dir, 'usr', 'bin', 'etcd');
-  if (!(await executable(etcd))) {
-    await unpackDebianPackages(dir).catch((error: Error) => {
+  const binary = join('usr', 'bin', 'etcd');
+  const dir = await unpackDebianPackages('etcd-discovery-debian', ['etcd-server', 'etcd-client'], binary).catch(
+    (error: Error) => {
       throw new Error(
         `No etcd on this machine, and Debian's package could not be unpacked (${error.message.split('\n')[0]}). ${HOW_TO_PROVIDE_ETCD}`,
         { cause: error },
       );
-    });
-  }
+    },
+  );
+  const etcd = join(dir, binary);
   return { etcd, etcdctl: await etcdctlBeside(etcd), source: "Debian's etcd-server package" };
 };

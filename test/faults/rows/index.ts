@@ -13,6 +13,7 @@ import { networkRows } from './network.rows.js';
 import { processRows } from './process.rows.js';
 import { promiseRows } from './promise.rows.js';
 import { stormRows } from './storms.rows.js';
+import { timeRows } from './time.rows.js';
 import { watchRows } from './watch.rows.js';
 
 const byNumber = (a: FaultRow, b: FaultRow): number =>
@@ -36,6 +37,7 @@ export const faultRows: readonly FaultRow[] = [
   promiseRows,
   processRows,
   stormRows,
+  timeRows,
   watchRows,
 ]
   .flat()
