@@ -73,6 +73,8 @@ answerQuestions({
     return { bytes, instances: (await allInstances()).size };
   },
 
+  rss: () => process.memoryUsage.rss(),
+
   follow: () => {
     for (let i = 0; i < SERVICES; i++) pushes.follow(serviceName(i), discovery.watchService(serviceName(i)));
     pushes.reset();

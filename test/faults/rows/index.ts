@@ -1,6 +1,7 @@
 import type { FaultRow } from '../support/fault-row.js';
 import { authRows } from './auth.rows.js';
 import { callbackRows } from './callback.rows.js';
+import { crowdRows } from './crowd.rows.js';
 import { dataRows } from './data.rows.js';
 import { etcdClusterRows } from './etcd-cluster.rows.js';
 import { etcdDataRows } from './etcd-data.rows.js';
@@ -29,6 +30,7 @@ export const faultRows: readonly FaultRow[] = [
   endpointRows,
   authRows,
   etcdServerRows,
+  crowdRows,
   dataRows,
   identityRows,
   instanceRows,
