@@ -151,13 +151,7 @@ export const timeRows: readonly FaultRow[] = [
         }
         await eventually(
           'all are registered',
-          () =>
-            servers.every(({ process }) => {
-              const [last] = process.messages.findLast(({ event }) => event === 'states')?.states as {
-                state: string;
-              }[];
-              return last?.state === 'registered';
-            }),
+          () => servers.every(({ process }) => statesOf(process, 0).at(-1) === 'registered'),
           10_000,
         );
         const backs = servers.map(({ process }, at) => statesOf(process, said[at]!));
