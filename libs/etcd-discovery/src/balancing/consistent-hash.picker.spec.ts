@@ -1,8 +1,9 @@
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { candidates, noHeaders, seeded } from '../../test/grpc/support/candidates.js';
 import { HashRing } from './hash-ring.js';
 import { createPicker } from './picker-registry.js';
 import type { PickRequest } from './picker.interface.js';
+import { RingPoints } from './ring-points.js';
 
 const withKey = (key: string): PickRequest => ({ header: (name) => (name === 'x-user' ? key : undefined) });
 const KEYS = Array.from({ length: 5000 }, (_, i) => `user-${i}`);
@@ -67,6 +68,8 @@ describe('consistent_hash', () => {
 });
 
 describe('hash ring', () => {
+  afterEach(() => vi.restoreAllMocks());
+
   it('gives heavier owners more keys', () => {
     const owners = [10, 20, 40].map((weight, i) => ({ id: `w${i}`, weight }));
     const ring = new HashRing(owners);
@@ -82,5 +85,63 @@ describe('hash ring', () => {
     expect(ring.lookup('key', usable)).toBe(-1);
     usable[321] = 1;
     expect(ring.lookup('key', usable)).toBe(321);
+  });
+
+  it('is the ring of its present owners, whatever they were before', () => {
+    const random = seeded(7);
+    const ring = new HashRing([]);
+    const places = (of: HashRing, known: readonly string[]) => {
+      const usable = new Uint8Array(of.size);
+      for (const id of known) usable[of.indexOf(id)!] = 1;
+      const byIndex = new Map(known.map((id) => [of.indexOf(id), id]));
+      return KEYS.slice(0, 200).map((key) => byIndex.get(of.lookup(key, usable)));
+    };
+    // Weights up to 4,000 let the whole cross the limit of points both ways, where all are scaled.
+    const scales = new Set<boolean>();
+    for (let step = 0; step < 60; step++) {
+      const heavy = random() < 0.5 ? 4_000 : 40;
+      const members = ids(80)
+        .filter(() => random() < 0.7)
+        .map((id) => ({ id, weight: random() < 0.3 ? 1 + Math.floor(random() * heavy) : heavy }))
+        .toSorted(() => random() - 0.5);
+      ring.update(members);
+      scales.add(members.reduce((sum, { weight }) => sum + weight, 0) > 2 ** 17);
+      const known = members.map(({ id }) => id);
+      expect(places(ring, known)).toEqual(places(new HashRing(members), known));
+    }
+    expect(scales.size).toBe(2);
+  });
+
+  it('makes the points of those that joined and of no others', () => {
+    const made = vi.spyOn(RingPoints, 'of');
+    const owners = ids(1_000).map((id) => ({ id, weight: 10 }));
+    const ring = new HashRing([]);
+    for (let n = 50; n <= 1_000; n += 50) ring.update(owners.slice(0, n));
+    ring.update(owners.toReversed());
+    ring.update(owners.slice(1));
+    ring.update(owners);
+    ring.update(owners.with(5, { id: 'instance-5', weight: 11 }));
+    expect(made.mock.calls.reduce((sum, [counts]) => sum + counts.length, 0)).toBe(1_002);
+  });
+
+  it('has a limit of points, whatever the weights', () => {
+    const made = vi.spyOn(RingPoints, 'of');
+    const ring = new HashRing(ids(40).map((id) => ({ id, weight: 10_000 })));
+    ring.update(ids(100).map((id) => ({ id, weight: 10_000 })));
+    for (const [counts] of made.mock.calls) {
+      const points = counts.reduce((sum, count) => sum + count.points, 0);
+      expect(points).toBeGreaterThan(2 ** 16);
+      expect(points).toBeLessThanOrEqual(2 ** 17);
+    }
+    expect(made.mock.lastCall?.[0]).toHaveLength(100);
+  });
+
+  it('gives the place of one that left to one that comes later', () => {
+    const ring = new HashRing(ids(3).map((id) => ({ id, weight: 10 })));
+    ring.update([{ id: 'instance-1', weight: 10 }]);
+    ring.update(['instance-1', 'x', 'y'].map((id) => ({ id, weight: 10 })));
+    expect(ring.size).toBe(3);
+    expect(new Set(['instance-1', 'x', 'y'].map((id) => ring.indexOf(id)))).toEqual(new Set([0, 1, 2]));
+    expect(ring.indexOf('instance-1')).toBe(1);
   });
 });

@@ -33,13 +33,12 @@ const keyFunction = (config: PolicyConfig): KeyOf => {
  */
 class ConsistentHashPicker implements Picker {
   private ready: readonly PickCandidate[] = [];
-  private ring = new HashRing([]);
-  /** Index on the ring and weight there, by id. */
-  private places = new Map<string, { readonly index: number; readonly weight: number }>();
+  private readonly ring = new HashRing([]);
   /** By index on the ring: the candidate, and 1 where it is ready. */
   private candidates: PickCandidate[] = [];
   private usable = new Uint8Array(0);
-  private draw = new WeightedDraw([]);
+  /** Made by the first call without a key. */
+  private draw: WeightedDraw | undefined;
 
   constructor(
     private readonly keyOf: KeyOf,
@@ -47,31 +46,27 @@ class ConsistentHashPicker implements Picker {
   ) {}
 
   update(ready: readonly PickCandidate[], all: readonly PickCandidate[]): void {
-    if (!this.isOnRing(all)) {
-      const members = all.map(({ id, weight }) => ({ id, weight }));
-      this.ring = new HashRing(members);
-      this.places = new Map(members.map(({ id, weight }, index) => [id, { index, weight }]));
-    }
+    this.ring.update(all);
     this.candidates = [];
-    this.usable = new Uint8Array(all.length);
+    this.usable = new Uint8Array(this.ring.size);
     for (const candidate of ready) {
-      const { index } = this.places.get(candidate.id)!;
+      const index = this.ring.indexOf(candidate.id)!;
       this.candidates[index] = candidate;
       this.usable[index] = 1;
     }
     this.ready = ready;
-    this.draw = new WeightedDraw(ready.map((candidate) => candidate.weight));
+    this.draw = undefined;
   }
 
   pick(request: PickRequest): PickCandidate {
     const key = this.keyOf(request);
     const index = key === undefined ? -1 : this.ring.lookup(key, this.usable);
-    return this.candidates[index] ?? this.ready[this.draw.draw(this.random)]!;
+    return this.candidates[index] ?? this.any();
   }
 
-  private isOnRing(all: readonly PickCandidate[]): boolean {
-    if (all.length !== this.places.size) return false;
-    return all.every(({ id, weight }) => this.places.get(id)?.weight === weight);
+  private any(): PickCandidate {
+    this.draw ??= new WeightedDraw(this.ready.map(({ weight }) => weight));
+    return this.ready[this.draw.draw(this.random)]!;
   }
 }
 

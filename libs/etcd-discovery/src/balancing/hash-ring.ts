@@ -1,3 +1,5 @@
+import { GOLDEN, hashText, mix, RingPoints } from './ring-points.js';
+
 /**
  * Probes per lookup. With one position per probe and the nearest of all winning, 21 bring the busiest of equal
  * instances to within about 5 % of the mean (Appleton and O'Reilly, "Multi-probe consistent hashing", 2015).
@@ -8,75 +10,79 @@ const PROBES = 21;
 const MAX_POINTS = 2 ** 17;
 
 const RING_SIZE = 2 ** 32;
-const GOLDEN = 0x9e3779b9;
-
-/** The finaliser of MurmurHash3: every bit of the input moves about half the bits of the output. */
-const mix = (h: number): number => {
-  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
-  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
-  return (h ^ (h >>> 16)) >>> 0;
-};
-
-/** FNV-1a over UTF-16 units, mixed: the same on every platform and in every process, as consistent hashing needs it. */
-export const hashText = (text: string): number => {
-  let h = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
-  return mix(h);
-};
 
 export interface RingOwner {
   readonly id: string;
   readonly weight: number;
 }
 
+/** What the ring keeps of an owner. */
+interface Place {
+  readonly index: number;
+  weight: number;
+  /** Number of the last update that named it. */
+  update: number;
+}
+
 /**
  * Consistent hashing with few points and many probes. Only the keys of an instance that leaves move, and only to an
  * instance that joins do keys move. Against the classic ring of 100 points per unit of weight it needs a tenth of the
- * memory and rebuilds 10,000 instances in some milliseconds, so that an update never holds up the event loop.
+ * memory.
+ *
+ * An update makes the points of those only that joined, left or changed their weight, and merges them into the others,
+ * so that neither one change among 10,000 nor a ring that grows while connections begin holds up the event loop. What
+ * came before leaves no trace: the ring is that of its present owners, in whatever order they came.
  */
 export class HashRing {
-  /** Sorted; `owners` runs along. */
-  private readonly hashes: Uint32Array;
-  private readonly owners: Uint32Array;
-  /** Position of the first point at or after each slice of the ring: a lookup starts there instead of searching. */
-  private readonly starts: Uint32Array;
-  private readonly shift: number;
+  private points = RingPoints.NONE;
+  private readonly places = new Map<string, Place>();
+  /** By index; undefined where an owner has left and no other has taken its index yet. */
+  private readonly ids: (string | undefined)[] = [];
+  private free: number[] = [];
+  private scale = 1;
+  private updates = 0;
 
-  constructor(private readonly members: readonly RingOwner[]) {
-    let total = members.reduce((sum, owner) => sum + owner.weight, 0);
-    // Powers of two: a set that grows by one rarely crosses one, and only then do keys move for everyone.
-    let scale = 1;
-    for (; total > MAX_POINTS; total /= 2) scale *= 2;
-    const counts = members.map((owner) => Math.max(1, Math.round(owner.weight / scale)));
-    const size = counts.reduce((sum, count) => sum + count, 0);
-    const bits = Math.max(1, Math.ceil(Math.log2(size + 1)));
-    this.shift = 32 - bits;
+  /** The indexes of a new ring are those of this list. */
+  constructor(owners: readonly RingOwner[]) {
+    this.update(owners);
+  }
 
-    const points = new Uint32Array(size);
-    const starts = new Uint32Array(2 ** bits + 1);
-    let next = 0;
-    members.forEach((owner, index) => {
-      const base = hashText(owner.id);
-      for (let i = 1; i <= counts[index]!; i++) {
-        const point = mix(base + Math.imul(i, GOLDEN));
-        points[next++] = point;
-        starts[(point >>> this.shift) + 1]!++;
-      }
-    });
-    for (let i = 1; i < starts.length; i++) starts[i]! += starts[i - 1]!;
+  /** All indexes are below this. */
+  get size(): number {
+    return this.ids.length;
+  }
 
-    this.starts = starts;
-    this.hashes = new Uint32Array(size);
-    this.owners = new Uint32Array(size);
-    const filled = starts.slice();
-    next = 0;
-    counts.forEach((count, owner) => {
-      for (let i = 0; i < count; i++) {
-        const point = points[next++]!;
-        const slice = point >>> this.shift;
-        this.insert(point, owner, starts[slice]!, filled[slice]!++);
-      }
-    });
+  /** Stays the same while the owner is on the ring; undefined for one that is not. */
+  indexOf(id: string): number | undefined {
+    return this.places.get(id)?.index;
+  }
+
+  /** Makes it the ring of these owners; of several with one id the first counts. */
+  update(owners: readonly RingOwner[]): void {
+    const update = ++this.updates;
+    const changed: Place[] = [];
+    let present = 0;
+    for (const { id, weight } of owners) {
+      const known = this.places.get(id);
+      if (known?.update === update) continue;
+      const place = known ?? this.enter(id);
+      if (place.weight !== weight) changed.push(place);
+      place.weight = weight;
+      place.update = update;
+      present++;
+    }
+    const left = this.places.size > present ? this.removeAllBut(update) : [];
+    const scale = scaleOf(owners);
+    if (scale !== this.scale) {
+      this.scale = scale;
+      this.points = this.pointsOf([...this.places.values()]);
+    } else if (changed.length > 0 || left.length > 0) {
+      const outdated = new Uint8Array(this.size);
+      for (const { index } of changed) outdated[index] = 1;
+      for (const index of left) outdated[index] = 1;
+      this.points = this.points.merge(outdated, this.pointsOf(changed), this.ids);
+    }
+    this.free = this.free.concat(left);
   }
 
   /**
@@ -84,15 +90,17 @@ export class HashRing {
    * are whatever happens to others. -1 when nobody is usable.
    */
   lookup(key: string, usable: Uint8Array): number {
-    const { hashes, owners } = this;
+    const { points } = this;
+    const { hashes, owners } = points;
     const size = hashes.length;
+    if (size === 0) return -1;
     const base = hashText(key) ^ GOLDEN;
     let best = -1;
     let bestDistance = Infinity;
     let start = 0;
     for (let i = 0; i < PROBES; i++) {
       const probe = mix(base + Math.imul(i, GOLDEN));
-      const at = this.successor(probe);
+      const at = points.successor(probe);
       const distance = (hashes[at]! - probe + RING_SIZE) % RING_SIZE;
       if (i === 0) start = at;
       if (distance < bestDistance && usable[owners[at]!] === 1) {
@@ -107,25 +115,35 @@ export class HashRing {
     return best;
   }
 
-  /** Puts a point into its slice, whose points at [from, to) are sorted; there is about one per slice. */
-  private insert(point: number, owner: number, from: number, to: number): void {
-    const { hashes, owners, members } = this;
-    // Two owners at one point go by id, so that the order they are given in means nothing.
-    const isAfter = (at: number): boolean =>
-      hashes[at]! > point || (hashes[at] === point && members[owners[at]!]!.id > members[owner]!.id);
-    let at = to;
-    for (; at > from && isAfter(at - 1); at--) {
-      hashes[at] = hashes[at - 1]!;
-      owners[at] = owners[at - 1]!;
-    }
-    hashes[at] = point;
-    owners[at] = owner;
+  private enter(id: string): Place {
+    const place: Place = { index: this.free.pop() ?? this.ids.length, weight: 0, update: 0 };
+    this.ids[place.index] = id;
+    this.places.set(id, place);
+    return place;
   }
 
-  private successor(hash: number): number {
-    const { hashes } = this;
-    let at = this.starts[hash >>> this.shift]!;
-    while (at < hashes.length && hashes[at]! < hash) at++;
-    return at === hashes.length ? 0 : at;
+  /** The indexes of those that left. */
+  private removeAllBut(update: number): number[] {
+    const left: number[] = [];
+    for (const [id, place] of this.places) {
+      if (place.update === update) continue;
+      this.places.delete(id);
+      left.push(place.index);
+    }
+    return left;
+  }
+
+  private pointsOf(places: readonly Place[]): RingPoints {
+    const { scale, ids } = this;
+    const counts = places.map(({ index, weight }) => ({ index, points: Math.max(1, Math.round(weight / scale)) }));
+    return RingPoints.of(counts, ids);
   }
 }
+
+/** Powers of two: a set that grows by one rarely crosses one, and only then do keys move for everyone. */
+const scaleOf = (owners: readonly RingOwner[]): number => {
+  let scale = 1;
+  let total = owners.reduce((sum, { weight }) => sum + weight, 0);
+  for (; total > MAX_POINTS; total /= 2) scale *= 2;
+  return scale;
+};

@@ -7,7 +7,9 @@ interface Entry {
   /** Virtual time of its next turn. */
   due: number;
   /** Breaks ties, so that equal weights go in a fixed order. */
-  order: number;
+  readonly order: number;
+  /** Number of the last update that named it. */
+  update: number;
 }
 
 const before = (a: Entry, b: Entry): boolean => a.due < b.due || (a.due === b.due && a.order < b.order);
@@ -19,26 +21,23 @@ const before = (a: Entry, b: Entry): boolean => a.due < b.due || (a.due === b.du
  */
 class WeightedRoundRobinPicker implements Picker {
   private heap: Entry[] = [];
+  /** Those of the heap by id, kept from one update to the next: a change of one of ten thousand makes one entry. */
+  private readonly entries = new Map<string, Entry>();
   private now = 0;
   private joined = 0;
+  private updates = 0;
 
   constructor(private readonly random: Random) {}
 
   update(ready: readonly PickCandidate[]): void {
-    const known = new Map(this.heap.map((entry) => [entry.candidate.id, entry]));
-    this.heap = ready.map((candidate) => {
-      const { weight } = candidate;
-      const entry = known.get(candidate.id);
-      if (!entry) {
-        // Spread over its first period: a crowd that joins together must not be due together.
-        const due = this.now + this.random() / weight;
-        return { candidate, weight, due, order: this.joined++ };
-      }
-      // A changed weight scales what is left of the wait; it neither skips a turn nor grants one.
-      const due = this.now + ((entry.due - this.now) * entry.weight) / weight;
-      return { candidate, weight, due, order: entry.order };
-    });
-    for (let i = (this.heap.length >> 1) - 1; i >= 0; i--) this.sink(i);
+    this.updates++;
+    const heap: Entry[] = [];
+    for (const candidate of ready) heap.push(this.entryFor(candidate));
+    this.heap = heap;
+    if (this.entries.size > heap.length) {
+      for (const [id, { update }] of this.entries) if (update !== this.updates) this.entries.delete(id);
+    }
+    for (let i = (heap.length >> 1) - 1; i >= 0; i--) this.sink(i);
   }
 
   pick(): PickCandidate {
@@ -47,6 +46,24 @@ class WeightedRoundRobinPicker implements Picker {
     next.due += 1 / next.weight;
     this.sink(0);
     return next.candidate;
+  }
+
+  private entryFor(candidate: PickCandidate): Entry {
+    const { id, weight } = candidate;
+    const known = this.entries.get(id);
+    if (known && known.update !== this.updates) {
+      known.candidate = candidate;
+      known.update = this.updates;
+      // A changed weight scales what is left of the wait; it neither skips a turn nor grants one.
+      if (known.weight !== weight) known.due = this.now + ((known.due - this.now) * known.weight) / weight;
+      known.weight = weight;
+      return known;
+    }
+    // Spread over its first period: a crowd that joins together must not be due together.
+    const due = this.now + this.random() / weight;
+    const entry: Entry = { candidate, weight, due, order: this.joined++, update: this.updates };
+    this.entries.set(id, entry);
+    return entry;
   }
 
   private sink(index: number): void {

@@ -50,6 +50,38 @@ describe('weighted_round_robin', () => {
   });
 });
 
+describe('weighted_round_robin over changes of the set', () => {
+  it('forgets those that left, and lets one that comes back wait its first turn again', () => {
+    const p = createPicker({ policy: 'weighted_round_robin' }, seeded(1));
+    const [a, b, c] = candidates('a', 'b', 'c');
+    p.update([a!, b!, c!], []);
+    tally(p, 30);
+    p.update([b!, c!], []);
+    expect(tally(p, 300)).toEqual({ b: 150, c: 150 });
+    p.update([a!, b!, c!], []);
+    // Remembered as due long ago, it would be picked many times in a row first.
+    expect(tally(p, 4)['a']).toBeLessThanOrEqual(2);
+    expect(tally(p, 300)).toEqual({ a: 100, b: 100, c: 100 });
+  });
+
+  it('picks the candidates of the last update', () => {
+    const p = createPicker({ policy: 'weighted_round_robin' }, seeded(1));
+    p.update(candidates('a', 'b'), []);
+    const later = candidates('a', 'b');
+    p.update(later, []);
+    for (let i = 0; i < 4; i++) expect(later).toContain(p.pick(noHeaders));
+  });
+
+  it('keeps apart two candidates of one id', () => {
+    const p = createPicker({ policy: 'weighted_round_robin' }, seeded(1));
+    const twins = candidates('a', 'a');
+    for (let i = 0; i < 2; i++) {
+      p.update(twins, []);
+      expect(new Set(Array.from({ length: 4 }, () => p.pick(noHeaders))).size).toBe(2);
+    }
+  });
+});
+
 describe('random', () => {
   it('is independent of what was picked before (chi-square, p = 0.001)', () => {
     const set = candidates('a', 'b', 'c', 'd', 'e');
