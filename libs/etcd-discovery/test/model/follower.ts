@@ -1,12 +1,22 @@
 import { RECENT_MS } from '../../src/catalog/recent-maximum.js';
 import type { ServiceSubscription, SnapshotChange } from '../../src/catalog/service-catalog.js';
 import { instanceKey } from '../../src/instance/instance-key.js';
+import type { EtcdKeyValue } from '../../src/etcd/etcd-client.js';
 import type { ServiceInstance } from '../../src/instance/service-instance.js';
 import type { Stage } from './stage.js';
-import { faceOf, NAMESPACE, truthOf } from './truth.js';
+import { faceOf, truthOf } from './truth.js';
 
 /** The default of `suspectTimeout`, ms. */
 export const SUSPECT_MS = 300_000;
+
+/** What is asked of the world by those who look at a cache; the world around a real etcd answers it too. */
+export interface Audience extends Pick<Stage, 'namespace' | 'corrupted' | 'truthful' | 'violated' | 'livedFor'> {
+  readonly clock: { now(): number };
+  readonly server: {
+    readonly rewinds: number;
+    readonly store: { at(revision: number): ReadonlyMap<string, EtcdKeyValue> };
+  };
+}
 
 /** Looks over the shoulder of one user of a service, and holds every change against the promises. */
 export class Follower {
@@ -19,7 +29,7 @@ export class Follower {
   private readonly stop: () => void;
 
   constructor(
-    private readonly world: Stage,
+    private readonly world: Audience,
     private readonly who: string,
     readonly share: ServiceSubscription,
   ) {
@@ -80,7 +90,7 @@ export class Follower {
     for (const { type, instance, previous, reason } of events) {
       if (reason === 'suspect') this.suspectSince.set(instance, now);
       if (type !== 'removed' || !previous) continue;
-      const corrupted = this.world.corrupted.has(keyOf(previous));
+      const corrupted = this.world.corrupted.has(keyOf(this.world.namespace, previous));
       if (reason === 'drained' || corrupted) for (const sample of this.recent) sample.count -= 1;
       else if (!previous.suspect) expired += 1;
       else this.suspectLetGo(previous, snapshot.instances);
@@ -132,7 +142,7 @@ export class Follower {
 }
 
 /** The id of an instance under the plain key is that key. */
-const keyOf = ({ service, id }: ServiceInstance): string =>
-  id.startsWith('/') ? id : instanceKey(NAMESPACE, service, id);
+const keyOf = (namespace: string, { service, id }: ServiceInstance): string =>
+  id.startsWith('/') ? id : instanceKey(namespace, service, id);
 
 const list = (instances: Iterable<ServiceInstance>): string => [...instances].map(faceOf).join(', ') || 'nothing';

@@ -27,6 +27,8 @@ export interface Write {
 
 /** The world as its processes and those who watch them see it. */
 export interface Stage {
+  /** Starts with a slash and does not end with one. */
+  readonly namespace: string;
   readonly clock: FakeClock;
   readonly server: ModelServer;
   readonly setting: Setting;

@@ -5,10 +5,11 @@ import { ModelServer } from './model-server.js';
 import type { Backup } from './model-store.js';
 import type { Setting } from './operation.js';
 import type { Defect, Stage, Violation, Write } from './stage.js';
-import { readKey } from './truth.js';
+import { NAMESPACE, readKey } from './truth.js';
 
 /** One etcd, the processes around it, and the judge of what they do. */
 export class World implements Stage {
+  readonly namespace = NAMESPACE;
   readonly server: ModelServer;
   readonly processes: ModelProcess[] = [];
   readonly violations: Violation[] = [];
