@@ -65,6 +65,22 @@ describe('a key that was removed', () => {
     expect(etcd.get(KEY)).toBeDefined();
   });
 
+  it('stays when it is wanted again while its removal is under way', async () => {
+    etcd.put(KEY, 'x', lease);
+    leftovers.add(KEY, lease, false);
+    await clock.advance(0);
+    expect(etcd.count('txn')).toBe(1);
+    const forgotten = leftovers.forget(KEY);
+    await clock.advance(10);
+    await forgotten;
+    expect(etcd.get(KEY)).toBeUndefined();
+    etcd.put(KEY, 'x', lease);
+    etcd.goDown({ keepLeases: true });
+    etcd.comeBack();
+    await clock.advance(5_000);
+    expect(etcd.get(KEY)).toBeDefined();
+  });
+
   it('is left to its lease when nobody renews that any more', async () => {
     leftovers.leaseEnded(lease);
     await restored();

@@ -61,10 +61,11 @@ export class LeftoverKeys {
 
   /** The key is wanted again: resolves when no removal of it is under way any more. */
   async forget(key: string): Promise<void> {
-    this.removed.delete(key);
     const leftover = this.keys.get(key);
     leftover?.stop.abort();
     await leftover?.gone;
+    // After the wait: a removal that was in flight may have been done.
+    this.removed.delete(key);
   }
 
   /** Stops trying. Idempotent. */
