@@ -173,6 +173,29 @@ describe('a watch of the namespace', () => {
     expect(world.clock.pending).toBe(0);
   });
 
+  it('given back while its list is passed on leaves no service that nobody watches', async () => {
+    const world = catalogWorld();
+    world.up('a', '1');
+    // More than is passed on in one turn of the event loop.
+    for (let i = 0; i < 1_000; i += 1) world.up('b', String(i));
+    world.up('c', '1');
+    const namespace = world.catalog.acquireNamespace();
+    const kept = world.catalog.acquire('c');
+    while (!world.catalog.peek('a')) await world.clock.advance(1);
+    expect(world.catalog.peek('b')).toBeUndefined();
+    namespace.release();
+    expect(world.catalog.peek('a')).toBeUndefined();
+    world.down('a', '1');
+    world.up('a', '2');
+    const share = world.catalog.acquire('a');
+    await world.clock.advance(200);
+    expect(idsOf(share.snapshot)).toEqual(['2']);
+    expect(idsOf(kept.snapshot)).toEqual(['1']);
+    kept.release();
+    share.release();
+    expect(world.clock.pending).toBe(0);
+  });
+
   it('has one watch for all who share it, and ends with the last', async () => {
     const world = catalogWorld();
     const first = await listedNamespace(world);

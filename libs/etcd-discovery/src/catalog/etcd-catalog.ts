@@ -64,8 +64,8 @@ export class EtcdCatalog implements ServiceCatalog {
   private readonly snapshotFile: SnapshotStore | undefined;
   private namespaceWatch: NamespaceWatch | undefined;
   private readonly namespaceShares = new Set<NamespaceShare>();
-  /** A list of the namespace is being passed on to the services. */
-  private applyingList = false;
+  /** Whose list is being passed on to the services; undefined between lists. */
+  private listing: NamespaceWatch | undefined;
   private closed = false;
   /** Ends the wait for a namespace that etcd is silent about. */
   private cancelStandIn: (() => void) | undefined;
@@ -179,7 +179,7 @@ export class EtcdCatalog implements ServiceCatalog {
     if (shares.size > 0) return;
     // A watch of the namespace keeps every service that has something to show, with or without users.
     // One that was left to its own watch goes on with it until the next list: what it has seen since, nobody else has.
-    const listed = this.applyingList || this.namespaceWatch?.listedRevision !== undefined;
+    const listed = this.listing !== undefined || this.namespaceWatch?.listedRevision !== undefined;
     if (listed && (watch.feedsItself || isOfInterest(watch))) return;
     this.entries.delete(watch.service);
     watch.close();
@@ -225,7 +225,7 @@ export class EtcdCatalog implements ServiceCatalog {
     const remembered = this.snapshotFile?.services() ?? [];
     const names = new Set([...services.keys(), ...this.fixed.keys(), ...this.entries.keys(), ...remembered]);
     const turns = new Turns(APPLIED_IN_A_TURN);
-    this.applyingList = true;
+    this.listing = namespace;
     try {
       for (const service of names) {
         const keys = services.get(service) ?? [];
@@ -238,7 +238,7 @@ export class EtcdCatalog implements ServiceCatalog {
       const meanwhile = [...this.entries.keys()].filter((service) => !names.has(service));
       for (const service of meanwhile) this.serviceListed(namespace, service, [], revision, newestRevision);
     } finally {
-      this.applyingList = false;
+      if (this.listing === namespace) this.listing = undefined;
     }
   }
 
@@ -276,7 +276,7 @@ export class EtcdCatalog implements ServiceCatalog {
 
   private closeNamespace(): void {
     this.namespaceWatch?.stop();
-    this.namespaceWatch = undefined;
+    this.namespaceWatch = this.listing = undefined;
     this.cancelStandIn?.();
     if (this.closed) return;
     for (const entry of this.entries.values()) {

@@ -24,7 +24,8 @@ const MOST_OVERTAKEN = 3;
 export interface ListWatchSink<T> extends ListReader<T> {
   /**
    * Everything there is at `revision`. `newestRevision` is later only where the list could not be read at one revision:
-   * then parts of it are as new as that, and what the others lack comes next, as changes.
+   * then parts of it are as new as that, and what the others lack comes next, as changes. Nothing comes, neither changes
+   * nor another list, before what it returns is settled.
    */
   listed(items: readonly T[], revision: number, newestRevision: number): void | Promise<void>;
   /** What came after the list; of each watched range every revision once and in order. */
@@ -172,6 +173,7 @@ export class ListWatch<T> {
     this.gap.listed();
     // Whoever waited for this list should not read that etcd has not answered; a stale one stays so until it is watched.
     if (this.current.state === 'pending') this.report({ state: 'live', since: new Date() });
+    if (this.stopping.signal.aborted) return;
     await this.sink.listed(items, header.revision, newestRevision);
   }
 
@@ -185,6 +187,7 @@ export class ListWatch<T> {
       const startedAt = clock.now();
       const over = new AbortController();
       let listing = listed;
+      let publishing: Promise<void> | undefined;
       const finish = (end: AttemptEnd) => {
         if (over.signal.aborted) return;
         over.abort();
@@ -193,7 +196,14 @@ export class ListWatch<T> {
         signal.removeEventListener('abort', onStop);
         watches.close();
         if (clock.now() - startedAt >= STEADY_MS) this.steady();
-        resolve(end);
+        resolve(
+          publishing
+            ? publishing.then(
+                () => end,
+                () => end,
+              )
+            : end,
+        );
       };
       const onStop = () => finish({ kind: 'closed' });
       const reconcileMs = RECONCILE_MS * (1 + RECONCILE_JITTER * (2 * random() - 1));
@@ -211,7 +221,7 @@ export class ListWatch<T> {
         listing = late;
         this.history.startsAt({ ...late.header, revision: late.newestRevision });
         this.overtaken = 0;
-        await this.publish(late);
+        await (publishing = this.publish(late));
         if (over.signal.aborted) return;
         live();
         watches.deliver();
