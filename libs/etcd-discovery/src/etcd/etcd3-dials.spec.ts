@@ -1,8 +1,12 @@
-import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { channel, subscribe, unsubscribe } from 'node:diagnostics_channel';
+import type { Socket } from 'node:net';
+import { runInThisContext } from 'node:vm';
+import type { ChannelCredentials } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { EmbeddedEtcd } from '../testing/index.js';
 import { systemClock } from '../utils/clock.js';
 import { Etcd3Connection } from './etcd3-connection.js';
+import { ChannelDials } from './etcd3-dials.js';
 
 describe('connections that are dialled in the same turn', () => {
   let etcd: EmbeddedEtcd;
@@ -52,5 +56,39 @@ describe('connections that are dialled in the same turn', () => {
     // None was dialled twice.
     expect(sockets).toBe(connections.length);
     expect(warnings).toEqual([]);
+  });
+});
+
+describe('a channel that dials after another has dialled in the same turn', () => {
+  /** As grpc-js does, from where it does. */
+  const dialsFrom = runInThisContext('(tell) => tell()', {
+    filename: '/node_modules/@grpc/grpc-js/build/src/transport.js',
+  }) as (tell: () => void) => void;
+
+  const dialler = () => {
+    const dials = new ChannelDials();
+    const connector = { waitForReady: () => Promise.resolve(), connect: () => Promise.resolve() };
+    const credentials = { _createSecureConnector: () => connector };
+    dials.follow(credentials as unknown as ChannelCredentials);
+    credentials._createSecureConnector();
+    const socket = { connecting: true, destroyed: false, destroy: () => void (socket.destroyed = true) };
+    return {
+      dials,
+      socket,
+      ready: () => connector.waitForReady(),
+      dial: () => dialsFrom(() => channel('net.client.socket').publish({ socket: socket as unknown as Socket })),
+    };
+  };
+
+  it('is given its own socket, and no other', () => {
+    const [first, second, third] = [dialler(), dialler(), dialler()];
+    void first.ready();
+    first.dial();
+    void second.ready();
+    void third.ready();
+    second.dial();
+    third.dial();
+    third.dials.giveUp();
+    expect([first, second, third].map(({ socket }) => socket.destroyed)).toEqual([false, false, true]);
   });
 });

@@ -83,6 +83,7 @@ export class ChannelDials {
 
 /** Channels whose dial follows in this turn, in order. */
 const aboutToDial: ((socket: Socket) => void)[] = [];
+let listening = false;
 
 const assign = (message: unknown): void => {
   // A dial of another gRPC channel in the same turn shifts the order: at worst that one is ended, and dials again.
@@ -92,9 +93,13 @@ const assign = (message: unknown): void => {
 
 /** grpc-js dials in the turn in which the connector is ready, and shows the socket only when it is connected. */
 const watchNextDial = (found: (socket: Socket) => void): void => {
-  if (aboutToDial.push(found) > 1) return;
+  aboutToDial.push(found);
+  // Not by their number: the first of this turn may have dialled, and a second subscription would tell of each socket twice.
+  if (listening) return;
+  listening = true;
   subscribe(CLIENT_SOCKET, assign);
   setImmediate(() => {
+    listening = false;
     unsubscribe(CLIENT_SOCKET, assign);
     aboutToDial.length = 0;
   });
