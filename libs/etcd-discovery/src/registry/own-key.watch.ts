@@ -31,6 +31,8 @@ export class OwnKeyWatch {
   private readonly closing = new AbortController();
   private readonly backoff: Backoff;
   private handle?: WatchHandle;
+  /** The latest that the watch in place has shown. */
+  private shownRevision = 0;
   private ended?: (end: WatchEnd) => void;
   private following = false;
   private cancelReconcile?: () => void;
@@ -84,7 +86,7 @@ export class OwnKeyWatch {
   private reconcileLater(): void {
     const { clock, random } = this.deps;
     this.cancelReconcile = clock.after(RECONCILE_MS * (0.8 + 0.4 * random()), () => {
-      if (this.handle) void this.list();
+      if (this.handle) void this.list(this.handle);
       this.reconcileLater();
     });
   }
@@ -93,6 +95,7 @@ export class OwnKeyWatch {
   private watchFrom(startRevision: number): Promise<void> {
     return new Promise((resolve) => {
       let over = false;
+      this.shownRevision = 0;
       this.ended = () => {
         over = true;
         this.ended = undefined;
@@ -108,15 +111,18 @@ export class OwnKeyWatch {
     });
   }
 
-  private async list(): Promise<number | undefined> {
+  /** @param beside the watch in place, if there is one: what it showed meanwhile is newer than an answer from before */
+  private async list(beside?: WatchHandle): Promise<number | undefined> {
     const epoch = this.deps.epoch();
     try {
       const call = { via: 'watch', timeoutMs: LIST_MS, signal: this.closing.signal } as const;
       const answer = await this.deps.etcd.range({ key: this.deps.key }, call);
       if (this.closing.signal.aborted) return undefined;
+      const { revision } = answer.header;
+      if (beside && (beside !== this.handle || revision < this.shownRevision)) return undefined;
       const found = answer.kvs[0];
-      this.deps.seen({ ...(found && { found }), revision: answer.header.revision, source: 'list', epoch });
-      return answer.header.revision;
+      this.deps.seen({ ...(found && { found }), revision, source: 'list', epoch });
+      return revision;
     } catch {
       // Whatever it was, the gate and the backoff decide when to ask again; the lease session reports outages.
       return undefined;
@@ -126,6 +132,7 @@ export class OwnKeyWatch {
   private sawEvent(event: WatchEvent): void {
     if (this.closing.signal.aborted) return;
     const revision = event.modRevision;
+    this.shownRevision = revision;
     this.deps.seen({
       ...(event.type === 'put' && { found: event }),
       revision,
