@@ -384,6 +384,18 @@ describe('services that a process does not ask for', () => {
     expect(onDisk()).toEqual(['a']);
   });
 
+  it('are not used once they are too old, though they were not when the file was read', async () => {
+    await leftBehind({ t: 'b' });
+    vi.setSystemTime(Date.now() + 6 * DAY);
+    const one = coldStart([2]);
+    await pass(one, 100);
+    vi.setSystemTime(Date.now() + 2 * DAY);
+    const share = one.catalog.acquire('t');
+    await pass(one, 5_000);
+    expect(share.snapshot).toBeUndefined();
+    await one.catalog.close();
+  });
+
   it('a process that never reached etcd leaves the file as it is', async () => {
     await leftBehind({ s: 'ab' });
     const before = readFileSync(file, 'utf8');

@@ -83,7 +83,7 @@ export class SnapshotStore implements LastKnown {
 
   of(service: string): StandIn | undefined {
     const entry = this.entries.get(service);
-    if (!entry) return undefined;
+    if (!entry || !this.isFresh(entry)) return undefined;
     const instances = new Map<string, ServiceInstance>();
     for (const instance of learntFromEtcd(entry.instances)) {
       const suspect = instance.suspect ? instance : Object.freeze({ ...instance, suspect: true });
