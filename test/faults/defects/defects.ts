@@ -146,8 +146,8 @@ export const defects: readonly Defect[] = [
     name: 'a watch that accepts the future',
     harm: 'after a restore the watch is silent and the cache stays wrong',
     file: 'catalog/list-watch.ts',
-    find: 'const other = !this.gap.unbroken || headers.some((created) => isBehind(created, header));',
-    replace: 'const other = headers.some((created) => created.revision < 0 && isBehind(created, header));',
+    find: 'headers.some((created) => isBehind(created, header) || (late',
+    replace: 'headers.some((created) => (created.revision < 0 && isBehind(created, header)) || (late',
     caughtBy: unit('catalog/etcd-catalog.ends.spec.ts', 'because it has not got as far, the list comes again at once'),
   },
   {
@@ -166,8 +166,8 @@ export const defects: readonly Defect[] = [
     name: 'no resync on cancel',
     harm: 'a watch that etcd cancels is the last one: stale for ever',
     file: 'catalog/attempt-end.ts',
-    find: "return { kind: 'refused', error: error ?? new Error('etcd cancelled the watch') };",
-    replace: "return { kind: 'closed', error: error ?? new Error('etcd cancelled the watch') };",
+    find: "kind: 'refused',\n        error: error ?? new Error('etcd cancelled the watch'),",
+    replace: "kind: 'closed',\n        error: error ?? new Error('etcd cancelled the watch'),",
     caughtBy: unit('catalog/etcd-catalog.resync.spec.ts', 'when the watch ends'),
   },
   {
@@ -216,7 +216,7 @@ export const defects: readonly Defect[] = [
   {
     name: 'draining counted as expiry',
     harm: 'a service that was drained on purpose keeps its dead instances',
-    file: 'catalog/service-state.ts',
+    file: 'catalog/service-step.ts',
     find: 'this.drained += 1;',
     replace: '',
     caughtBy: unit(

@@ -196,14 +196,8 @@ export class ListWatch<T> {
         signal.removeEventListener('abort', onStop);
         watches.close();
         if (clock.now() - startedAt >= STEADY_MS) this.steady();
-        resolve(
-          publishing
-            ? publishing.then(
-                () => end,
-                () => end,
-              )
-            : end,
-        );
+        const ended = () => end;
+        resolve(publishing ? publishing.then(ended, ended) : end);
       };
       const onStop = () => finish({ kind: 'closed' });
       const reconcileMs = RECONCILE_MS * (1 + RECONCILE_JITTER * (2 * random() - 1));
