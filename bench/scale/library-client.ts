@@ -84,7 +84,7 @@ answerQuestions({
 
   followed: () => {
     const { user, system } = process.cpuUsage(cpuBefore);
-    return { blockMs: loop.stop(), cpuMs: (user + system) / 1_000, pushes: pushes.counts() };
+    return { blockMs: loop.stop(), ownBlockMs: loop.ownMs, cpuMs: (user + system) / 1_000, pushes: pushes.counts() };
   },
 
   /** Waits until the cache says what etcd says, which does not change any more; when that was, by the wall clock. */
