@@ -104,11 +104,12 @@ export const generate = (seed: number): RealSchedule => {
   return { setting, operations };
 };
 
-/** The life of the etcd of a batch; the same one for the same seed. At most about seven seconds of it. */
+/** The life of the etcd of a batch; the same one for the same seed. At most about nine seconds of it. */
 export const generateEtcd = (seed: number): readonly EtcdOperation[] => {
   // Not the choices of the schedule of that seed.
   const draw = drawer(seed ^ 0x5eed);
-  const operations: EtcdOperation[] = [{ op: 'wait', ms: 300 + draw(900) }];
+  // In the midst of the schedules, or towards their end: then what comes of it is timed.
+  const operations: EtcdOperation[] = [{ op: 'wait', ms: draw(2) === 0 ? 300 + draw(1_500) : 2_500 + draw(1_500) }];
   const downMs = draw(2_500);
   operations.push(
     ...one<readonly EtcdOperation[]>(draw, [
