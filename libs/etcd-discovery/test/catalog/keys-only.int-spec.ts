@@ -54,7 +54,9 @@ describe('1,000 instances after a short gap in the watch', () => {
     expect(share.snapshot?.instances).toHaveLength(COUNT);
     ranges.mockClear();
     const keys = await cost(() => observers.at(-1)?.end({ reason: 'canceled' }));
-    expect(ranges.mock.calls.map(([{ keysOnly }]) => keysOnly)).toEqual([true, true]);
+    // Pages of the prefix, and the plain key.
+    expect(ranges.mock.calls.length).toBeGreaterThanOrEqual(2);
+    expect(ranges.mock.calls.every(([{ keysOnly }]) => keysOnly)).toBe(true);
     const silent = await cost(() => observers.at(-1)?.end({ reason: 'silent' }));
     expect(keys).toBeLessThan(first / 3);
     expect(silent).toBeGreaterThan(first * 0.9);

@@ -71,8 +71,8 @@ describe('8 foreign values of 1.4 MB among the instances of a service', () => {
       return answer;
     });
     const fragments: boolean[] = [];
-    relay.intercept<{ fragment: boolean; events: unknown[] }>('Watch/Watch', 'response', (message) => {
-      if (message.events.length > 0) fragments.push(message.fragment);
+    relay.intercept<{ fragment?: boolean; events: unknown[] }>('Watch/Watch', 'response', (message) => {
+      if (message.events.length > 0) fragments.push(message.fragment === true);
       return [message];
     });
     const share = world.catalog.acquire('s');
