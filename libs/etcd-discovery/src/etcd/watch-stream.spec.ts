@@ -250,6 +250,19 @@ describe('watches on a shared stream', () => {
     expect(b.recorder).toMatchObject({ seen: ['put b1'], ends: [] });
   });
 
+  it('end likewise when the newer ones came in the same message, or are not handed on yet', async () => {
+    const [a, b] = [watch('a', 5), watch('b', 5)];
+    await settle();
+    const stream = streams[0]!;
+    for (const watchId of [1, 2]) stream.say({ watchId, created: true });
+    stream.say({ watchId: 1, events: [put('a2', 9), put('a1', 6)] });
+    stream.say({ watchId: 2, fragment: true, events: [put('b2', 9)] });
+    stream.say({ watchId: 2, events: [put('b1', 6)] });
+    for (const { recorder } of [a, b]) {
+      expect(recorder).toMatchObject({ seen: [], ends: [{ reason: 'error', error: { failure: 'refused' } }] });
+    }
+  });
+
   it('remember enough revisions for any repetition, and not all there ever were', async () => {
     const { recorder } = watch('a', 1);
     await settle();

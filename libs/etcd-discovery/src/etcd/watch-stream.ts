@@ -159,7 +159,9 @@ export class WatchStream {
   private collect(id: number, watch: Watch, { fragment, events, header }: WatchMessage): void {
     for (const event of events) {
       const judgement = watch.delivered.judge(event.modRevision);
-      if (judgement === 'late') return this.outOfOrder(id, event.modRevision);
+      const newest = watch.held.at(-1)?.modRevision ?? 0;
+      if (judgement === 'late' || (judgement === 'new' && event.modRevision < newest))
+        return this.outOfOrder(id, event.modRevision);
       if (judgement === 'new') watch.held.push(event);
     }
     const last = watch.held.at(-1)?.modRevision;
