@@ -56,12 +56,12 @@ export const realSchedules = async (schedules: number, seed: number, say: Say): 
     seed,
     onProgress: (done, violations) =>
       say(`  random: ${done} of ${schedules}, ${violations} violations [${secondsSince(startedAt)} s]`),
+    onViolation: (violation) => {
+      const { again } = violation;
+      tell(say, 'random', violation);
+      say(`    again: npm run faults -- --random ${again.schedules} --seed ${again.seed}`);
+    },
   });
-  for (const violation of report.violations) {
-    const { again } = violation;
-    tell(say, 'random', violation);
-    say(`    again: npm run faults -- --random ${again.schedules} --seed ${again.seed}`);
-  }
   say(`  random: ${namesOf(report.faults)}`);
   const figures = [
     { name: 'schedules against a real etcd', value: report.schedules, unit: '', atLeast: schedules },

@@ -36,6 +36,7 @@ export interface RealRun {
   /** Schedules at once, on one etcd. */
   readonly batch?: number;
   readonly onProgress?: (done: number, violations: number) => void;
+  readonly onViolation?: (violation: RealViolation) => void;
   readonly defect?: Defect;
 }
 
@@ -45,13 +46,15 @@ const MAX_VIOLATIONS = 10;
 
 /** Random schedules against a real etcd, through proxies (promise P8). Stops early when it has found ten violations. */
 export const runReal = async (run: RealRun): Promise<RealReport> => {
-  const { schedules, seed, batch = BATCH, onProgress, defect = {} } = run;
+  const { schedules, seed, batch = BATCH, onProgress, onViolation, defect = {} } = run;
   const results: BatchResult[] = [];
   const violations = () => results.flatMap((result) => result.violations);
   let done = 0;
   while (done < schedules && violations().length < MAX_VIOLATIONS) {
     const count = Math.min(batch, schedules - done);
-    results.push(await runBatch(seed + done, count, defect));
+    const result = await runBatch(seed + done, count, defect);
+    results.push(result);
+    for (const violation of result.violations) onViolation?.(violation);
     done += count;
     onProgress?.(done, violations().length);
   }
