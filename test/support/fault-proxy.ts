@@ -47,6 +47,8 @@ export class FaultProxy {
 
   /** Connections that are open now. */
   get open(): number {
+    // One that is reset while its upstream is being refused may end without a word.
+    for (const pair of this.pairs) if (pair.client.destroyed && pair.upstream.destroyed) this.pairs.delete(pair);
     return this.pairs.size;
   }
 
