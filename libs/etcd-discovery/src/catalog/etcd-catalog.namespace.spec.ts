@@ -50,6 +50,22 @@ describe('a watch of the namespace', () => {
     expect(overview(share)).toEqual({ b: ['1'] });
   });
 
+  it('cannot say that a service acquired while it is stale does not exist: that one asks for itself', async () => {
+    const world = catalogWorld();
+    world.up('a', '1');
+    const share = await listedNamespace(world);
+    world.etcd.gate.set(false, new EtcdRequestError('unreachable', 'away'));
+    world.etcd.endWatches({ reason: 'error', error: new EtcdRequestError('unreachable', 'away') });
+    await world.clock.advance(MOMENT);
+    expect(share.health.state).toBe('stale');
+    const late = world.catalog.acquire('late');
+    expect(late.snapshot).toBeUndefined();
+    world.up('late', '1');
+    world.etcd.gate.set(true);
+    await world.clock.advance(2_000);
+    expect(idsOf(late.snapshot)).toEqual(['1']);
+  });
+
   it('serves services acquired while it is live, existing or not, without a second watch', async () => {
     const world = catalogWorld();
     world.up('a', '1');

@@ -157,12 +157,13 @@ export class EtcdCatalog implements ServiceCatalog {
   private open(service: string): Entry {
     const entry = this.addEntry(service);
     const { watch } = entry;
-    const listedRevision = this.namespaceWatch?.listedRevision;
-    if (this.namespaceWatch && listedRevision !== undefined) {
+    const { listedRevision, health } = this.namespaceWatch ?? {};
+    if (listedRevision !== undefined && health?.state === 'live' && !this.listing) {
       // The namespace is watched and no key of the service has been seen: that is the list.
       watch.listed([], listedRevision);
-      watch.healthChanged(this.namespaceWatch.health);
+      watch.healthChanged(health);
     } else {
+      // A stale namespace cannot say that there is nothing: the service may have come since.
       watch.feedItself();
     }
     return entry;
