@@ -1,5 +1,5 @@
 import { decodeInstance } from '../instance/instance-record.js';
-import { parseInstanceKey, parsePlainKey } from '../instance/instance-key.js';
+import { parseInstanceKey, parsePlainKey, servicePrefix } from '../instance/instance-key.js';
 import { isReadableName } from '../instance/names.js';
 import type { ServiceInstance } from '../instance/service-instance.js';
 import type { EtcdKeyValue, WatchEvent } from '../etcd/etcd-client.js';
@@ -27,6 +27,10 @@ export interface LocatedChange {
  * a key with a problem.
  */
 export class KeyReader {
+  /** Of the last instance key read, with the slash at its end: keys come in order, and then share one name. */
+  private lastPrefix = '';
+  private lastService = '';
+
   constructor(
     private readonly namespace: string,
     private readonly options: { readonly plainKeys: boolean; readonly accept?: AcceptInstance },
@@ -55,7 +59,7 @@ export class KeyReader {
   }
 
   private locate(key: string): { service: string; id?: string } | undefined {
-    const place = parseInstanceKey(this.namespace, key);
+    const place = this.locateInstance(key);
     if (place) return place;
     const plain = parsePlainKey(this.namespace, key);
     // The key itself serves as id: no instance under the prefix can have one with a slash in it.
@@ -64,6 +68,20 @@ export class KeyReader {
     return key.startsWith(`${this.namespace}/`) && service !== undefined && isReadableName(service)
       ? { service }
       : undefined;
+  }
+
+  private locateInstance(key: string): { service: string; id: string } | undefined {
+    const { lastPrefix, lastService } = this;
+    if (lastPrefix !== '' && key.startsWith(lastPrefix)) {
+      const id = key.slice(lastPrefix.length);
+      return isReadableName(id) ? { service: lastService, id } : undefined;
+    }
+    const place = parseInstanceKey(this.namespace, key);
+    if (place) {
+      this.lastService = place.service;
+      this.lastPrefix = servicePrefix(this.namespace, place.service);
+    }
+    return place;
   }
 
   private decode({ service, id }: { service: string; id?: string }, kv: EtcdKeyValue): KnownKey {

@@ -17,7 +17,9 @@ export const mergeById = (
   }
   // Of several events of one instance, only what the last of them left is there.
   const arrived = gone.size === 0 ? come : come.filter((instance) => !gone.has(instance));
-  arrived.sort(byId);
+  // A list of etcd mostly is in order already, and a sort copies it to find that out.
+  if (!isSorted(arrived)) arrived.sort(byId);
+  if (last.length === 0) return Object.freeze(arrived);
   const merged: ServiceInstance[] = [];
   let next = 0;
   for (const instance of last) {
@@ -32,3 +34,8 @@ export const mergeById = (
 const byId = (a: ServiceInstance, b: ServiceInstance): number => compare(a.id, b.id) || compare(a.address, b.address);
 
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+
+const isSorted = (instances: readonly ServiceInstance[]): boolean => {
+  for (let i = 1; i < instances.length; i++) if (byId(instances[i - 1]!, instances[i]!) > 0) return false;
+  return true;
+};

@@ -7,7 +7,9 @@ import { isUtf8 } from 'node:buffer';
  * out as that byte ("surrogateescape", PEP 383).
  */
 export const decodeKey = (bytes: Buffer): string => {
-  if (isUtf8(bytes)) return bytes.toString('utf8');
+  const decoded = bytes.toString('utf8');
+  // What is not UTF-8 is decoded to this character; a key that holds it is looked at closely.
+  if (!decoded.includes('\ufffd') || isUtf8(bytes)) return decoded;
   let text = '';
   for (let at = 0; at < bytes.length;) {
     const length = sequenceLength(bytes, at);

@@ -2,7 +2,7 @@ import { isAscii } from 'node:buffer';
 import type { StoredValue } from './stored-value.js';
 import { makeInstance } from './make-instance.js';
 import { parseOwnEndpoint } from './own-endpoint.js';
-import { FORBIDDEN_KEYS, type Metadata, METADATA_LIMITS, RESERVED_METADATA_KEYS } from './metadata.js';
+import { FORBIDDEN_KEYS, type Metadata, METADATA_LIMITS, newMetadata, RESERVED_METADATA_KEYS } from './metadata.js';
 import { preferredEndpoint } from './instance-endpoint.js';
 import type { InstanceEndpoint, ServiceInstance } from './service-instance.js';
 import { MAX_ENDPOINTS, MAX_LABEL_BYTES, MAX_VALUE_BYTES } from './value-limits.js';
@@ -120,16 +120,20 @@ const ownMetadata = (given: Readonly<Record<string, unknown>>): Metadata | undef
     isLast &&= last[key] === value;
   }
   if (isLast && size === lastSize && Object.getPrototypeOf(last) === null) return last;
-  const metadata: Record<string, string> = {};
+  const metadata = newMetadata();
   for (const key of keys) if (!RESERVED_METADATA_KEYS.has(key)) metadata[key] = given[key] as string;
-  // An object made without a prototype is a hash table of several times the size; one that loses it stays compact.
-  lastMetadata = Object.freeze(Object.setPrototypeOf(metadata, null) as Record<string, string>);
+  lastMetadata = Object.freeze(metadata);
   lastSize = size;
   return lastMetadata;
 };
 
 const ownEndpoints = (urls: readonly unknown[]): readonly InstanceEndpoint[] | undefined => {
   if (urls.length > MAX_ENDPOINTS) return undefined;
+  if (urls.length === 1) {
+    // One that grows has room for sixteen.
+    const endpoint = typeof urls[0] === 'string' ? parseOwnEndpoint(urls[0]) : undefined;
+    return endpoint && [endpoint];
+  }
   const endpoints: InstanceEndpoint[] = [];
   for (const url of urls) {
     const endpoint = typeof url === 'string' ? parseOwnEndpoint(url) : undefined;
