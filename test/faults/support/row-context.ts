@@ -13,6 +13,8 @@ export interface RunMode {
   readonly soak: boolean;
 }
 
+const QUICK_ROOM = 1.5;
+
 type Bound = { readonly atMost?: number; readonly atLeast?: number };
 
 /** What a row gets: its mode, a place for its figures, and an end that undoes everything it has started. */
@@ -38,9 +40,14 @@ export class RowContext {
     return this.quick ? 3_000 : 10_000;
   }
 
-  /** Notes a figure; with a bound, the row holds only if the figure keeps it. Returns the value. */
+  /**
+   * Notes a figure; with a bound, the row holds only if the figure keeps it. In quick mode a bound in ms is given half
+   * as much again, because CI's machine is shared; it is shown with that. Returns the value.
+   */
   figure(name: string, value: number, unit = '', bound: Bound = {}): number {
-    this.figures.push({ name, value, unit, ...bound });
+    const { atMost } = bound;
+    const room = this.quick && unit === 'ms' && atMost !== undefined;
+    this.figures.push({ name, value, unit, ...bound, ...(room && { atMost: atMost * QUICK_ROOM }) });
     return value;
   }
 
