@@ -85,10 +85,13 @@ class Etcd3Client implements EtcdClient {
     // A random first endpoint spreads the clients of a fleet over the members.
     const first = Math.floor(random() * endpoints.length);
     // An endpoint that swallows everything costs the first role a dial's time, and only that one.
+    const answeredAt = new Map<string, number>();
     const reached = (endpoint: string) => {
+      answeredAt.set(endpoint, clock.now());
       for (const each of [this.unary, this.watching, this.leasing]) each.rotation.startAt(endpoint);
     };
-    const role = () => new EtcdRole({ endpoints, first, connect, gate, clock, reached });
+    const answeredLately = (endpoint: string) => clock.now() - (answeredAt.get(endpoint) ?? -Infinity) < dialTimeoutMs;
+    const role = () => new EtcdRole({ endpoints, first, connect, gate, clock, reached, answeredLately });
     this.connectivity = gate;
     this.unary = role();
     this.watching = role();

@@ -57,6 +57,23 @@ describe('connections that are dialled in the same turn', () => {
     expect(sockets).toBe(connections.length);
     expect(warnings).toEqual([]);
   });
+
+  it('do not have a stack written out for each, which costs more than the dial, and leave how that is done alone', async () => {
+    const { prepareStackTrace } = Error;
+    let written = 0;
+    const theirs: typeof Error.prepareStackTrace = (error) => {
+      if (error.message === 'where from') written++;
+      return String(error);
+    };
+    Error.prepareStackTrace = theirs;
+    try {
+      await Promise.all(connections.map((connection) => connection.open()));
+      expect(Error.prepareStackTrace).toBe(theirs);
+    } finally {
+      Error.prepareStackTrace = prepareStackTrace;
+    }
+    expect(written).toBe(0);
+  });
 });
 
 describe('a channel that dials after another has dialled in the same turn', () => {

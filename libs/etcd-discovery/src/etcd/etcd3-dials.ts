@@ -87,8 +87,30 @@ let listening = false;
 
 const assign = (message: unknown): void => {
   // A dial of another gRPC channel in the same turn shifts the order: at worst that one is ended, and dials again.
-  if (GRPC_TRANSPORT.test(new Error('where from').stack ?? ''))
-    aboutToDial.shift()?.((message as { socket: Socket }).socket);
+  if (calledFromTransport()) aboutToDial.shift()?.((message as { socket: Socket }).socket);
+};
+
+/**
+ * Looks at the call sites themselves: writing them out as text costs as much as the dial, and four times that where
+ * stacks are mapped to their sources (`--enable-source-maps`), just when after an outage everybody dials.
+ */
+const calledFromTransport = (): boolean => {
+  const theirs = Object.getOwnPropertyDescriptor(Error, 'prepareStackTrace');
+  let found = false;
+  try {
+    Error.prepareStackTrace = (_, sites) => {
+      found = sites.some((site) => GRPC_TRANSPORT.test(site.getFileName() ?? ''));
+      return '';
+    };
+  } catch {
+    // `--frozen-intrinsics`
+    return GRPC_TRANSPORT.test(new Error('where from').stack ?? '');
+  }
+  // Reading it is what has it prepared.
+  void new Error('where from').stack;
+  if (theirs) Object.defineProperty(Error, 'prepareStackTrace', theirs);
+  else Reflect.deleteProperty(Error, 'prepareStackTrace');
+  return found;
 };
 
 /** grpc-js dials in the turn in which the connector is ready, and shows the socket only when it is connected. */

@@ -17,6 +17,8 @@ export interface RoleDeps {
   readonly clock: Clock;
   /** Told after every request that was answered. */
   readonly reached: (endpoint: string) => void;
+  /** Whether that endpoint has answered one of the roles within the time that a dial is given. */
+  readonly answeredLately: (endpoint: string) => boolean;
 }
 
 export interface RoleRequest extends AttemptOptions {
@@ -115,8 +117,10 @@ export class EtcdRole {
       return;
     }
     if (stage === 'dialing') {
-      // The dial goes on and may succeed; until then nobody else need wait for it.
-      if (endpoints.length === 1) gate.trip(error);
+      // The dial goes on and may succeed; until then nobody else need wait for it. One that is slow although the
+      // endpoint works for the other roles is held up by a crowd (a thousand clients after an outage, our own event
+      // loop): closing the gate would have everything dialled once more. If it fails in the end, that counts.
+      if (endpoints.length === 1 && !this.deps.answeredLately(endpoints[0]!)) gate.trip(error);
       return;
     }
     if (connection) this.rotation.failed(connection);

@@ -4,7 +4,7 @@ import { sleep } from '../utils/abort.js';
 import type { Clock, Random } from '../utils/clock.js';
 import type { Log } from '../utils/log.js';
 import { describeHolder, holderAddress } from './key-holder.js';
-import { MAX_REPLY_MS, type Lease } from './lease.js';
+import { type Lease, writeReplyMs } from './lease.js';
 import type { LeaseSession } from './lease-session.js';
 import type { LeftoverKeys } from './leftover-keys.js';
 import { messageOf } from './message-of.js';
@@ -77,7 +77,7 @@ export class KeyWriter {
     this.writeCount++;
     let failure: unknown;
     try {
-      const call = { timeoutMs: MAX_REPLY_MS, signal: this.deps.abandon };
+      const call = { timeoutMs: writeReplyMs(lease.ttlSeconds, lease.crowded), signal: this.deps.abandon };
       const outcome = await claimKey(etcd, { key, value, lease: lease.id, expectedModRevision, mayReplace }, call);
       if (outcome.type !== 'contended') {
         this.retry.reset();

@@ -4,7 +4,8 @@ import { sleep } from '../utils/abort.js';
 import { Backoff } from '../utils/backoff.js';
 import { systemClock, type Clock, type Random } from '../utils/clock.js';
 import type { Log } from '../utils/log.js';
-import { leaseHex, tightReplyMs, MAX_REPLY_MS, type Lease, type LeaseEvent, type LeaseSessionState } from './lease.js';
+import { leaseHex, tightReplyMs, writeReplyMs, MAX_REPLY_MS } from './lease.js';
+import type { Lease, LeaseEvent, LeaseSessionState } from './lease.js';
 import { untilNextBeat } from './lease-beat.js';
 import { revokeLease } from './lease-revoke.js';
 import { messageOf } from './message-of.js';
@@ -178,9 +179,10 @@ export class LeaseSession {
       if (this.closing.signal.aborted) return undefined;
       const sentAt = this.clock.now();
       const asked = this.wantedTtlSeconds;
+      const crowded = this.interrupted;
       try {
         const { id, ttl } = await this.etcd.grantLease(asked, {
-          timeoutMs: MAX_REPLY_MS,
+          timeoutMs: writeReplyMs(asked, crowded),
           signal: this.abandon.signal,
         });
         this.owned.add(id);
@@ -188,7 +190,7 @@ export class LeaseSession {
           this.superseded.add(id);
           continue;
         }
-        const lease: Lease = { id, ttlSeconds: ttl, generation: ++this.generation };
+        const lease: Lease = { id, ttlSeconds: ttl, generation: ++this.generation, crowded };
         this.tenure = new AbortController();
         this.confirm(lease, sentAt, 'granted');
         return lease;

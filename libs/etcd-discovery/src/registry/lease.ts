@@ -9,6 +9,8 @@ export interface Lease {
   readonly ttlSeconds: number;
   /** Grows with every lease of the session. What was begun under an older one says nothing about this one. */
   readonly generation: number;
+  /** Granted after an outage in which its predecessor was lost: everybody else got theirs at that time, too. */
+  readonly crowded: boolean;
 }
 
 export type LeaseSessionState =
@@ -34,3 +36,11 @@ export const leaseHex = (id: string): string => BigInt(id).toString(16).padStart
  * (T/3 + T/5 + T/5 < T).
  */
 export const tightReplyMs = (lease: Lease): number => Math.min(MAX_REPLY_MS, (lease.ttlSeconds * 1_000) / 5);
+
+/**
+ * How long a grant or a put waits for its answer, ms. In the crowd that follows an outage as long as a patient renewal:
+ * whoever gives up there has to dial anew, which costs etcd and this process more than the answer, and a grant given up
+ * leaves a lease that nobody holds.
+ */
+export const writeReplyMs = (ttlSeconds: number, crowded: boolean): number =>
+  crowded ? Math.max(MAX_REPLY_MS, (ttlSeconds * 1_000) / 3) : MAX_REPLY_MS;

@@ -7,8 +7,8 @@ export const isOutage = (error: unknown): boolean => isEtcdFailure(error, 'unrea
 
 /**
  * How long to wait before a failed request is made again: up to 1 s when etcd was not reached (the connectivity gate
- * does the rest of the waiting), up to 5 s when a healthy etcd refused it (backend full, no permission), because asking
- * again will hardly help.
+ * does the rest of the waiting), up to 4 s when a healthy etcd refused it (backend full, no permission), because asking
+ * again will hardly help; with the answer to it, a registration stands within 5 s of the cause being gone.
  */
 export class RetryDelay {
   private readonly unreached: Backoff;
@@ -16,7 +16,7 @@ export class RetryDelay {
 
   constructor(random: Random) {
     this.unreached = new Backoff({ initialMs: 100, maxMs: 1_000 }, random);
-    this.refused = new Backoff({ initialMs: 500, maxMs: 5_000 }, random);
+    this.refused = new Backoff({ initialMs: 500, maxMs: 4_000 }, random);
   }
 
   nextDelayMs(error: unknown): number {
