@@ -103,6 +103,7 @@ class Etcd3Client implements EtcdClient {
       // What closed the gate may have closed every way at once without a word, as a middlebox does that forgets its
       // connections: a probe on an old one would wait in vain, longer than a lease lives.
       if (wasOpen && !open && isEtcdFailure(error, 'unreachable')) this.unary.rotation.redial();
+      if (!wasOpen && open) this.watches.prove();
       wasOpen = open;
     });
   }

@@ -28,6 +28,14 @@ export class WatchMultiplexer {
     return { close: this.current.add(request, observer) };
   }
 
+  /**
+   * etcd was away and is back: a stream that seems to have outlived that has to show it. Its connection may have been
+   * damaged with the others, and Node's HTTP/2 does not notice everything (a frame announced larger than any).
+   */
+  prove(): void {
+    for (const stream of this.streams) stream.prove();
+  }
+
   /** Ends every watch with `closed`; later ones end at once. */
   close(): void {
     this.closed = true;

@@ -287,6 +287,24 @@ describe('watches on a shared stream', () => {
     expect(clock.pending).toBe(0);
   });
 
+  it('have a second to show that they outlived an outage', async () => {
+    const { recorder } = watch('a');
+    await settle();
+    streams[0]!.say({ watchId: 1, created: true });
+    await pass(500);
+    watches.prove();
+    expect(streams[0]!.progressRequests).toBe(1);
+    await pass(900);
+    streams[0]!.say({ watchId: -1 });
+    await pass(1_000);
+    expect(recorder.ends).toEqual([]);
+    watches.prove();
+    await pass(1_010);
+    expect(recorder.ends).toMatchObject([{ reason: 'silent' }]);
+    expect(streams[0]!.destroyed).toEqual([true]);
+    expect(clock.pending).toBe(0);
+  });
+
   it('end as silent no later though timers fire a little early', async () => {
     earlyMs = 0.4;
     const { recorder } = watch('a');

@@ -9,6 +9,9 @@ import type { OpenWatchStream, OpenedWatchStream, WatchMessage } from './watch-t
 /** After so long without a byte the server is asked for a sign of life; after twice as long the stream is silent. */
 export const HEARTBEAT_MS = 3_000;
 
+/** After an outage that the stream has outlived, it has so long to show that it did, ms. */
+const PROOF_MS = 1_000;
+
 /** A server that answers everything but a create is as good as silent. */
 const CREATE_TIMEOUT_MS = 10_000;
 
@@ -77,6 +80,15 @@ export class WatchStream {
   /** Ends every watch with `end`. */
   close(end: WatchEnd): void {
     this.finish(end, false);
+  }
+
+  /** Asks for a sign of life now and ends as silent without one, long before the next heartbeat would. */
+  prove(): void {
+    if (this.state.name !== 'open') return;
+    this.cancelHeartbeat?.();
+    this.asked = true;
+    this.state.raw.requestProgress();
+    this.scheduleHeartbeat(PROOF_MS);
   }
 
   private async openStream(): Promise<void> {
