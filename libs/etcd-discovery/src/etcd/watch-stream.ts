@@ -10,7 +10,7 @@ import type { OpenWatchStream, OpenedWatchStream, WatchMessage } from './watch-t
 export const HEARTBEAT_MS = 3_000;
 
 /** After an outage that the stream has outlived, it has so long to show that it did, ms. */
-const PROOF_MS = 1_000;
+const PROOF_MS = 500;
 
 /** A server that answers everything but a create is as good as silent. */
 const CREATE_TIMEOUT_MS = 10_000;
