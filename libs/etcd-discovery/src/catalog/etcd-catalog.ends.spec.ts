@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { WatchEnd } from '../etcd/etcd-client.js';
 import { type EtcdFailure, EtcdRequestError } from '../etcd/etcd-status.js';
 import { catalogWorld, idsOf, listed, MOMENT } from '../../test/support/catalog-world.js';
@@ -183,6 +183,21 @@ describe('when the watch is accepted by an etcd that is not the one that was lis
     const { share } = await listed(world);
     await world.clock.advance(200);
     expect(share.snapshot?.instances.map(({ weight }) => weight)).toEqual([10, 66]);
+  });
+
+  it('is not what a slow etcd shows that takes its time to create the watch', async () => {
+    const world = catalogWorld();
+    world.up('s', '1');
+    const range = world.etcd.range.bind(world.etcd);
+    const ranges = vi.spyOn(world.etcd, 'range').mockImplementation(async (...request) => {
+      const page = await range(...request);
+      world.etcd.latencyMs = 4_000;
+      return page;
+    });
+    const share = world.catalog.acquire('s');
+    await world.clock.advance(4_000 * 3);
+    expect(share.health.state).toBe('live');
+    expect(ranges.mock.calls.length).toBeLessThanOrEqual(2);
   });
 
   it('and goes on being behind, lists become rare', async () => {

@@ -3,6 +3,7 @@ import type { EtcdClient, EtcdHeader, KeyRange, WatchEvent } from '../etcd/etcd-
 import { isEtcdFailure } from '../etcd/etcd-status.js';
 import { HEARTBEAT_MS } from '../etcd/watch-stream.js';
 import { sleep } from '../utils/abort.js';
+import { StallWatch } from '../utils/stall-watch.js';
 import type { Clock, Random } from '../utils/clock.js';
 import type { Log } from '../utils/log.js';
 import { type AttemptEnd, behindTheList, endOf, endOfWatch, RECONCILE } from './attempt-end.js';
@@ -185,6 +186,7 @@ export class ListWatch<T> {
     const { clock, random, etcd } = this.deps;
     return new Promise((resolve) => {
       const startedAt = clock.now();
+      const stalls = new StallWatch(clock);
       const over = new AbortController();
       let listing = listed;
       let publishing: Promise<void> | undefined;
@@ -193,6 +195,7 @@ export class ListWatch<T> {
         over.abort();
         this.gap.ended(end);
         cancelReconcile();
+        stalls.stop();
         signal.removeEventListener('abort', onStop);
         watches.close();
         if (clock.now() - startedAt >= STEADY_MS) this.steady();
@@ -205,6 +208,7 @@ export class ListWatch<T> {
       signal.addEventListener('abort', onStop, { once: true });
 
       const live = () => {
+        stalls.stop();
         this.gap.watched();
         if (this.current.state !== 'live') this.report({ state: 'live', since: new Date() });
       };
@@ -226,10 +230,10 @@ export class ListWatch<T> {
           const { header } = listing;
           // Accepted from a revision that is yet to come, the watch of a restored etcd would be silent until then; and
           // who knows whose list it was when the connection broke after it, or this process was stopped meanwhile.
-          const late = clock.now() - startedAt > HEARTBEAT_MS;
+          const stalled = stalls.longestMs > HEARTBEAT_MS;
           const other =
             !this.gap.unbroken ||
-            headers.some((created) => isBehind(created, header) || (late && !this.history.goesOn(created, false)));
+            headers.some((created) => isBehind(created, header) || (stalled && !this.history.goesOn(created, false)));
           if (other) return finish(behindTheList());
           for (const created of headers) this.history.saw(created);
           live();
