@@ -146,8 +146,8 @@ export const defects: readonly Defect[] = [
     name: 'a watch that accepts the future',
     harm: 'after a restore the watch is silent and the cache stays wrong',
     file: 'catalog/list-watch.ts',
-    find: 'headers.some((created) => isBehind(created, header) || (late',
-    replace: 'headers.some((created) => (created.revision < 0 && isBehind(created, header)) || (late',
+    find: 'headers.some((created) => isBehind(created, header) || (stalled',
+    replace: 'headers.some((created) => (created.revision < 0 && isBehind(created, header)) || (stalled',
     caughtBy: unit('catalog/etcd-catalog.ends.spec.ts', 'because it has not got as far, the list comes again at once'),
   },
   {
