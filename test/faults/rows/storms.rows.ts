@@ -171,9 +171,11 @@ export const stormRows: readonly FaultRow[] = [
       }
       const seconds = (performance.now() - startedAt) / 1_000;
       for (const ways of all) ways.each((proxy) => proxy.pass());
-      row.figure('answers damaged', damaged, '', { atLeast: 10 });
+      row.figure('answers damaged', damaged, '', { atLeast: 5 });
       row.figure('reconnects per second of the client', (client.accepted - accepted) / seconds, '/s');
-      await aftermath(row, at, before);
+      // A frame announced larger than any leaves Node's HTTP/2 session deaf to all that follows: that is a watch in
+      // silence, given up after 6 s, and its list comes up to 1.5 s later.
+      await aftermath(row, at, before, 8_000);
       await noFailures(row, load);
       row.figure('lists read meanwhile', seen.lists, '', { atLeast: 100 });
       row.figure('lists with a partial state', seen.partial, '', { atMost: 0 });

@@ -27,12 +27,17 @@ export const world = async (row: RowContext, { endpoints = 1, servers = 3, ttlMs
 export type World = Awaited<ReturnType<typeof world>>;
 
 /** P8 for both services, and that every lease of before is still there. */
-export const aftermath = async (row: RowContext, { etcd, raw, fleet, news }: World, before: readonly string[]) => {
+export const aftermath = async (
+  row: RowContext,
+  { etcd, raw, fleet, news }: World,
+  before: readonly string[],
+  equalWithinMs = 3_000,
+) => {
   const [echo, told] = await Promise.all([
     cacheEqualsEtcd(row, fleet.discovery, etcd.endpoint),
     cacheEqualsEtcd(row, fleet.discovery, etcd.endpoint, news.service),
   ]);
-  row.figure('cache equals etcd after', Math.max(echo, told), 'ms', { atMost: 3_000 });
+  row.figure('cache equals etcd after', Math.max(echo, told), 'ms', { atMost: equalWithinMs });
   const after = await leasedKeys(row, raw);
   row.figure('keys under their lease of before', before.filter((key) => after.includes(key)).length, '', {
     atLeast: before.length,
