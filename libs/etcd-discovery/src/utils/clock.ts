@@ -15,7 +15,11 @@ export const systemClock: Clock = {
     const timer = setTimeout(fn, ms);
     // Waiting for etcd must not keep a process alive that has nothing else to do.
     timer.unref();
-    return () => clearTimeout(timer);
+    return () => {
+      // Node keeps the list of an unreferenced timer's duration until that has passed; with jitter each has its own.
+      timer.ref();
+      clearTimeout(timer);
+    };
   },
 };
 
