@@ -16,6 +16,7 @@ import {
   SnapshotDecoder,
   type SnapshotHeader,
 } from './snapshot-format.js';
+import { messageOf } from '../utils/message-of.js';
 
 /** A change is written this long after it, with whatever else changes meanwhile. */
 const WRITE_AFTER_MS = 1_000;
@@ -263,5 +264,3 @@ function* linesOf(content: Buffer): Generator<string> {
     at = to + 1;
   }
 }
-
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

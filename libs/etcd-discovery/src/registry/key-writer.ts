@@ -7,7 +7,7 @@ import { describeHolder, holderAddress } from './key-holder.js';
 import { type Lease, writeReplyMs } from './lease.js';
 import type { LeaseSession } from './lease-session.js';
 import type { LeftoverKeys } from './leftover-keys.js';
-import { messageOf } from './message-of.js';
+import { messageOf } from '../utils/message-of.js';
 import { claimKey, releaseKey } from './own-key.js';
 import type { RegistrationSpec } from './registration-state.js';
 import { isOutage, RetryDelay } from './retry-delay.js';

@@ -3,7 +3,7 @@ import { isEtcdFailure } from '../etcd/etcd-status.js';
 import type { Clock } from '../utils/clock.js';
 import type { Log } from '../utils/log.js';
 import { leaseHex } from './lease.js';
-import { messageOf } from './message-of.js';
+import { messageOf } from '../utils/message-of.js';
 import { settledWithin } from './within.js';
 
 /** Revokes a lease within `timeoutMs`. Never rejects: one that cannot be revoked ends by itself, and is warned of. */

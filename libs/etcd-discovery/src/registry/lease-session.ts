@@ -8,7 +8,7 @@ import { leaseHex, tightReplyMs, writeReplyMs, MAX_REPLY_MS } from './lease.js';
 import type { Lease, LeaseEvent, LeaseSessionState } from './lease.js';
 import { untilNextBeat } from './lease-beat.js';
 import { revokeLease } from './lease-revoke.js';
-import { messageOf } from './message-of.js';
+import { messageOf } from '../utils/message-of.js';
 import { RecentSet } from './recent-set.js';
 import { isOutage, RetryDelay } from './retry-delay.js';
 import { settledWithin } from './within.js';

@@ -7,7 +7,7 @@ import { systemClock, type Clock, type Random } from '../utils/clock.js';
 import type { Log } from '../utils/log.js';
 import { LeaseSession } from './lease-session.js';
 import { LeftoverKeys } from './leftover-keys.js';
-import { messageOf } from './message-of.js';
+import { messageOf } from '../utils/message-of.js';
 import type {
   RegistrationPatch,
   RegistrationSpec,

@@ -10,7 +10,7 @@ import { KeyWriter, type PutOutcome } from './key-writer.js';
 import { leaseHex, type Lease } from './lease.js';
 import type { LeaseSession } from './lease-session.js';
 import type { LeftoverKeys } from './leftover-keys.js';
-import { messageOf } from './message-of.js';
+import { messageOf } from '../utils/message-of.js';
 import { OwnKeyWatch, type KeySighting } from './own-key.watch.js';
 import type { RegistrationPatch, RegistrationSpec, RegistrationState } from './registration-state.js';
 import { isLoss, judge, type Loss, type Standing } from './standing.js';

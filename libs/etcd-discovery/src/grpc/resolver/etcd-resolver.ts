@@ -21,6 +21,7 @@ import {
   buildServiceConfig,
   readUserServiceConfig,
 } from './service-config.js';
+import { messageOf } from '../../utils/message-of.js';
 
 export interface ResolverDeps {
   readonly connections: ConnectionDirectory;
@@ -234,8 +235,6 @@ export class EtcdResolver implements experimental.Resolver {
     for (const cleanup of cleanups) cleanup();
   }
 }
-
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 type ResolverClass = Parameters<typeof experimental.registerResolver>[1];
 
